@@ -1,0 +1,56 @@
+# LabLink. `make` alone prints this help.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test check format lint types imports bless bench lock clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(READY) ## virtual environment with all that running and testing need
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "LabLink needs Python 3.11 or newer: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: setup ## a whole lab on this machine, at http://127.0.0.1:5000 (options: make up ARGS="--port 5001")
+	@$(RUN)/lablink up $(ARGS)
+
+test: setup ## all tests
+	@$(MAKE) --no-print-directory lint types imports
+	@$(RUN)/pytest
+
+check: setup lint types imports ## the fast part: format, lint, types, import rules, unit, property, scenarios
+	@$(RUN)/pytest tests/unit tests/property tests/scenarios
+
+format: setup ## rewrite the code in the one format
+	@$(RUN)/ruff format .
+	@$(RUN)/ruff check --fix .
+
+lint: setup
+	@$(RUN)/ruff format --check .
+	@$(RUN)/ruff check .
+
+types: setup
+	@$(RUN)/mypy
+
+imports: setup
+	@$(RUN)/lint-imports
+
+bless: setup ## rewrite what the scenarios expect; review reads the difference
+	@$(RUN)/python -m tests.scenarios.bless
+
+bench: setup ## measure, each figure beside its baseline or limit
+	@$(RUN)/python -m bench
+
+lock: setup ## pin the newest versions that pyproject.toml allows, by hash
+	@$(RUN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet --output-file requirements.txt
+
+clean: ## the virtual environment and the sandbox's data
+	rm -rf $(VENV) .lablink
