@@ -1,0 +1,153 @@
+"""What a tick decided: actions for rows, what was held back and why, each VM's bucket and reason, conditions. Data only."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.frozen import Frozen
+from schemas.spec import VmSpec
+from schemas.status import Condition
+from schemas.vm import Bucket
+
+
+class CreateVm(Frozen):
+    """A new row, `planned`. The name is new for ever; the shard has room."""
+
+    kind: Literal["create"] = "create"
+    pool: str
+    hostname: str
+    number: int  # the n of the host name; the pool's counter becomes the largest
+    shard: int
+    spec: VmSpec
+    spec_hash: str
+    reason: str
+
+
+class EndVm(Frozen):
+    """`draining`, if its seat is not taken when it is written."""
+
+    kind: Literal["end"] = "end"
+    pool: str
+    hostname: str
+    version: int
+    reason: str
+
+
+class MarkLost(Frozen):
+    """Its instance is gone: `lost`; an assignment on it ends."""
+
+    kind: Literal["lost"] = "lost"
+    pool: str
+    hostname: str
+    version: int
+    reason: str
+
+
+class MarkGone(Frozen):
+    """Nothing of it is left in AWS or in Terraform's state: `gone`."""
+
+    kind: Literal["gone"] = "gone"
+    pool: str
+    hostname: str
+    version: int
+    reason: str
+
+
+class RecordInstance(Frozen):
+    """A row without instance id whose instance was seen alive in two listings (a run was killed): to be imported."""
+
+    kind: Literal["record"] = "record"
+    pool: str
+    hostname: str
+    version: int
+    instance_id: str
+    reason: str
+
+
+class AdoptVm(Frozen):
+    """A tagged instance without a present row, explained by its tags: a `live` row (new, or a gone one revived), to be imported."""
+
+    kind: Literal["adopt"] = "adopt"
+    pool: str
+    hostname: str
+    number: int
+    shard: int
+    instance_id: str
+    spec: VmSpec
+    spec_hash: str
+    reason: str
+
+
+class StartVm(Frozen):
+    """An assigned VM that somebody stopped is started, once."""
+
+    kind: Literal["start"] = "start"
+    pool: str
+    hostname: str
+    version: int
+    instance_id: str
+    reason: str
+
+
+class EndInstance(Frozen):
+    """An instance that no state holds (a duplicate, or an old orphan where that is asked for) is to be terminated."""
+
+    kind: Literal["end_instance"] = "end_instance"
+    pool: str
+    instance_id: str
+    reason: str
+
+
+class EndBase(Frozen):
+    """The base of a pool and region that has no VM left is no longer wanted."""
+
+    kind: Literal["end_base"] = "end_base"
+    pool: str
+    region: str
+    reason: str
+
+
+Action = Annotated[
+    CreateVm | EndVm | MarkLost | MarkGone | RecordInstance | AdoptVm | StartVm | EndInstance | EndBase,
+    Field(discriminator="kind"),
+]
+
+
+class Judgement(Frozen):
+    """The bucket of one VM (or of an instance without row) and why."""
+
+    subject: str  # host name, or the instance id of an orphan without one
+    pool: str | None
+    bucket: Bucket
+    reason: str
+
+
+class Held(Frozen):
+    """Something that was not done, and what it waits for."""
+
+    pool: str
+    what: str  # "create 2", "end lablink-client-dev-3"
+    reason: str
+
+
+class PoolOutlook(Frozen):
+    """A pool as decided: the figures that the status shows and the conditions that hold now."""
+
+    name: str
+    declared: int
+    ceiling: int
+    present: int  # rows and instances that count towards the ceiling
+    buckets: dict[Bucket, int]
+    converged: bool
+    conditions: tuple[Condition, ...]
+    next_at: datetime | None = None  # when a hold-back ends by itself (backoff)
+
+
+class Decision(Frozen):
+    now: datetime
+    version: int
+    actions: tuple[Action, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    held: tuple[Held, ...] = ()
+    pools: dict[str, PoolOutlook] = {}

@@ -1,0 +1,145 @@
+"""What makes a document valid beyond its single fields; called by `schemas.lab.Lab`, which it never changes.
+
+Each check yields findings: the path of a field, a sentence, and what was probably meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel
+from pydantic_core import PydanticCustomError
+
+from schemas.values import nearest
+
+if TYPE_CHECKING:
+    from schemas.lab import Lab
+    from schemas.lab_pool import Pool
+
+# Fields that nothing acts on yet: anything but their default is refused, so that a document never promises what does
+# not happen. The list shrinks as the code grows; `*` is every pool.
+NOT_YET = (
+    "pools.*.size.max",
+    "pools.*.market",
+    "pools.*.schedule",
+    "pools.*.session.max",
+    "pools.*.session.idle",
+    "pools.*.session.after",
+    "pools.*.update.assigned",
+    "pools.*.health.reboot_first",
+    "pools.*.health.assigned",
+    "pools.*.drift",
+    "pools.*.access_code",
+    "courses",
+    "budget.hourly",
+    "budget.monthly",
+    "notify",
+)
+
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
+LOAD_BALANCER_NAME = 32
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+IAM_NAME = 64
+# RFC 1035, 2.3.4: one label of a host name.
+HOST_NAME = 63
+HIGHEST_NUMBER = 999_999  # of a VM within its pool
+
+
+class Finding(NamedTuple):
+    path: tuple[str, ...]
+    sentence: str
+    suggestion: str = ""
+
+
+class CrossFieldError(PydanticCustomError):
+    """Carries all findings in its context, so that none hides another."""
+
+    @classmethod
+    def of(cls, findings: list[Finding]) -> CrossFieldError:
+        text = "; ".join(f"{'.'.join(path)}: {sentence}" for path, sentence, _ in findings)
+        return cls("findings", "{text}", {"text": text, "findings": findings})
+
+
+def check_lab(lab: Lab) -> list[Finding]:
+    """All findings, in the order of the checks; empty for a valid document."""
+    return [
+        *_check_names(lab),
+        *(finding for name, pool in lab.pools.items() for finding in _check_pool(("pools", name), pool)),
+        *_check_courses(lab),
+        *_check_access(lab),
+        *(finding for path in NOT_YET for finding in _check_not_yet((), path.split("."), lab)),
+    ]
+
+
+def _check_names(lab: Lab) -> Iterator[Finding]:
+    load_balancer = f"{lab.deployment}-alb-{lab.environment}"
+    if len(load_balancer) > LOAD_BALANCER_NAME:
+        yield Finding(("deployment",), _too_long(load_balancer, LOAD_BALANCER_NAME, "a load balancer in AWS"))
+    if lab.deployment.startswith("internal-"):
+        yield Finding(("deployment",), 'must not begin with "internal-", which AWS reserves for load balancers')
+    for name, pool in lab.pools.items():
+        host = f"{lab.deployment}-{name}-{lab.environment}-{HIGHEST_NUMBER}"
+        role = f"{lab.deployment}-{name}-client-{lab.environment}-{pool.region}"
+        if len(host) > HOST_NAME:
+            yield Finding(("pools", name), _too_long(host, HOST_NAME, "a host name"))
+        elif len(role) > IAM_NAME:
+            yield Finding(("pools", name), _too_long(role, IAM_NAME, "an IAM role in AWS"))
+
+
+def _too_long(name: str, limit: int, what: str) -> str:
+    over = len(name) - limit
+    return f'the name "{name}" is too long for {what} by {over} characters: shorten deployment, environment or pool'
+
+
+def _check_pool(path: tuple[str, ...], pool: Pool) -> Iterator[Finding]:
+    if isinstance(pool.ami, dict) and pool.region not in pool.ami:
+        known = ", ".join(sorted(pool.ami)) or "none"
+        stated = "ami" in pool.model_fields_set
+        which = "names no AMI" if stated else "has no default AMI"
+        sentence = f"{which} for {pool.region}, the pool's region (known: {known})"
+        yield Finding((*path, "ami"), sentence)
+    for zone in pool.zones:
+        if not zone.startswith(pool.region):
+            yield Finding((*path, "zones"), f"{zone} is not in {pool.region}, the pool's region")
+
+
+def _check_courses(lab: Lab) -> Iterator[Finding]:
+    for name, course in lab.courses.items():
+        if course.pool not in lab.pools:
+            sentence = f'there is no pool "{course.pool}"'
+            yield Finding(("courses", name, "pool"), sentence, nearest(course.pool, list(lab.pools)))
+
+
+def _check_access(lab: Lab) -> Iterator[Finding]:
+    if lab.public_queries and lab.vm_auth == "hostname":
+        sentence = "must be false with vm_auth hostname: whoever reads a host name could speak for its VM"
+        yield Finding(("public_queries",), sentence)
+    if lab.repeat == "open":
+        for name, pool in lab.pools.items():
+            if pool.access_code is None:
+                yield Finding(("repeat",), f'open needs an access_code on every pool, and "{name}" has none')
+    if lab.ssl.provider != "none" and not lab.dns.domain:
+        yield Finding(("ssl", "provider"), f"{lab.ssl.provider} needs dns.domain, the name that the certificate is for")
+
+
+def _check_not_yet(path: tuple[str, ...], rest: list[str], part: Any) -> Iterator[Finding]:
+    """Walks along one entry of NOT_YET; a part that is not there is not set."""
+    name, *deeper = rest
+    if isinstance(part, dict):
+        for key, entry in part.items():
+            yield from _check_not_yet((*path, key), deeper, entry)
+        return
+    if not isinstance(part, BaseModel):
+        return
+    field, value = type(part).model_fields[name], getattr(part, name)
+    if deeper:
+        yield from _check_not_yet((*path, name), deeper, value)
+    elif field.is_required():
+        yield Finding(path, "not supported yet as a mapping: write a single value")
+    elif value != field.get_default():
+        yield Finding((*path, name), f"not supported yet: leave it out{_or_default(field.get_default())}")
+
+
+def _or_default(default: object) -> str:
+    return f' or write "{default}"' if isinstance(default, str) else ""

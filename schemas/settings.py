@@ -1,0 +1,74 @@
+"""What a process is told by its environment (`LABLINK_…`): where things are and its secrets. What should exist is `lablink.yaml`.
+
+Read once by the wiring of each program (`python -m api`, `python -m controller`, `lablink`) and handed down.
+"""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Secrets come from the variable itself or from a file named by `LABLINK_KEYS` that holds one file each, mode 0600."""
+
+    model_config = SettingsConfigDict(env_prefix="LABLINK_", frozen=True, extra="ignore")
+
+    database_dsn: str = Field(
+        description="PostgreSQL connection string, direct (LISTEN does not pass a transaction pooler)"
+    )
+    desired_file: Path | None = Field(
+        default=None, description="lablink.yaml to watch; none: the record alone is in force"
+    )
+    work_dir: Path = Field(
+        default=Path(".lablink/work"), description="working copies of Terraform modules, one a state"
+    )
+    modules_dir: Path = Field(default=Path("terraform"), description="the client tier's modules, pool/ and vms/")
+    terraform: Path = Field(default=Path("terraform"), description="the terraform or tofu binary")
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    allocator_url: str = Field(default="http://127.0.0.1:5000", description="final URL that client VMs call")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    admin_user: str = Field(default="admin", description="used while lablink.yaml names no admin")
+    admin_password_hash: SecretStr | None = None
+
+    keys: Path | None = Field(
+        default=None, description="folder with the files deployment_secret, encryption_key, log_token"
+    )
+    deployment_secret: SecretStr = Field(default=SecretStr(""), validate_default=True)
+    encryption_key: SecretStr = Field(default=SecretStr(""), description="32 bytes in base64")
+    log_token: SecretStr = SecretStr("")
+
+    lease_ttl_s: float = 15.0
+    tick_s: float = 10.0  # a tick without any wake-up
+    listing_s: float = 30.0  # between two listings of EC2 at rest
+    busy_listing_s: float = 5.0  # while something is being made or ended
+    settle_s: float = 60.0  # two looks at an orphan or a loss lie this far apart
+    terraform_grace_s: float = 60.0  # how long a running apply may go on at SIGTERM before it gets SIGINT
+    slow_poll_s: float = 15.0  # held calls look again this often, whatever LISTEN says; 0: never
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_keys(cls, values: dict[str, object]) -> dict[str, object]:
+        """Fill the secrets that the environment leaves out from the files of `keys`."""
+        folder = values.get("keys")
+        if not folder:
+            return values
+        found = {}
+        for name in ("deployment_secret", "encryption_key", "log_token"):
+            path = Path(str(folder)) / name
+            if not values.get(name) and path.is_file():
+                found[name] = path.read_text().strip()
+        return values | found
+
+    @model_validator(mode="after")
+    def check_secrets(self) -> Self:
+        if not self.deployment_secret.get_secret_value() or not self.encryption_key.get_secret_value():
+            raise ValueError(
+                "no deployment secret or encryption key: set LABLINK_KEYS to the folder that holds them "
+                "(files deployment_secret and encryption_key, mode 0600), or both variables"
+            )
+        return self
