@@ -1,0 +1,235 @@
+"""One look at a client VM, told to the allocator: heartbeat, gauges, GPU health, whether the software runs, and what
+became of the Chrome Remote Desktop (CRD) command. A systemd timer starts it on the VM every 15 seconds, as root; it
+keeps what the next look needs in /var/lib/lablink/reporter.json. Standard library only, Python 3.10 or newer.
+
+The client in the container runs one command and exits, whether or not it worked: `decide_delivery` starts it again when
+the allocator has a newer one. Only calls that the allocator took are remembered as said, the others are said again.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+CONTAINER = "lablink-client"
+PATIENCE_LOOKS = 6  # 90 s: longer than CRD's registration takes, shorter than a user waits
+CRD_HOST = re.compile(r"chrome-remote-desktop-host|chrome-remote-desktop --start")
+SUBSCRIBE = re.compile(r"(^|[/\s])subscribe(\s|$)")
+SUBSCRIBE_COMMAND = 'PATH="/home/client/.venv/bin:/home/client/miniforge3/bin:$PATH"; exec subscribe >/proc/1/fd/1 2>&1'
+
+
+@dataclass
+class Memory:
+    """What one look leaves to the next. Command versions count up; 0 is none."""
+
+    offered: int = 0  # the version that a subscribe process was last there to take
+    delivered: int | None = None  # the version after whose taking CRD was seen to run
+    looks: int = 0  # in a row that the offered version has not been delivered
+    said: dict[str, Any] = field(default_factory=dict)
+    cpu: tuple[int, int] = (0, 0)  # busy and all ticks since boot
+
+
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    args: str
+
+
+def decide_delivery(memory: Memory, version: int, processes: list[Process]) -> str:
+    """What to do with subscribe: `start`, `end` or `leave` it; `memory` takes note. `version` 0: nobody is assigned.
+
+    Codes are for single use, so a second subscribe never starts beside a living one, nor while the image may still be
+    about to start its own. One that lives on without result hangs in a connection that only it believes in.
+    """
+    if version in (0, memory.delivered):
+        memory.looks = 0
+        return "leave"
+    alive = any(SUBSCRIBE.search(process.args) for process in processes)
+    connected = any(CRD_HOST.search(process.args) for process in processes)
+    untried = memory.offered not in (0, version)
+    memory.looks = 1 if untried else memory.looks + 1
+    step = "leave"
+    if alive:
+        memory.offered = version
+        step = "end" if memory.looks >= PATIENCE_LOOKS else "leave"
+    elif untried or (memory.looks >= PATIENCE_LOOKS and not connected):
+        memory.offered = version
+        step = "start"
+    elif connected:
+        memory.offered = memory.delivered = version
+    if step == "start":
+        memory.looks = 0
+    return step
+
+
+def read_environment(path: Path) -> dict[str, str]:
+    """The lines KEY=VALUE of client.env, values as they are."""
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+
+
+def read_memory(path: Path) -> Memory:
+    """A file that is missing or cut off (the VM lost power) is an empty memory."""
+    try:
+        known = json.loads(path.read_text())
+        return Memory(**{f.name: known[f.name] for f in fields(Memory) if f.name in known})
+    except (OSError, ValueError, AttributeError, TypeError):
+        return Memory()
+
+
+def run(*command: str) -> str | None:
+    """Its output, or None when it failed, hung or is not installed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"{' '.join(command[:3])}: {error}")
+        return None
+    return done.stdout
+
+
+def read_processes() -> list[Process] | None:
+    """The container's, with the host's process numbers; None when it does not run."""
+    table = run("docker", "top", CONTAINER, "-eo", "pid,args")
+    if table is None:
+        return None
+    rows = (line.split(None, 1) for line in table.splitlines()[1:])
+    return [Process(int(row[0]), row[1]) for row in rows if len(row) == 2 and row[0].isdigit()]
+
+
+def read_in_use(software: str, processes: list[Process] | None) -> bool | None:
+    """Whether a process names the software, as the client image's own watcher has it; None when nobody can tell.
+    Processes of the LabLink client name it, too, as `client.software=…`."""
+    if processes is None or not software:
+        return None
+    return any(software in process.args and "client.software=" not in process.args for process in processes)
+
+
+def read_gauges(memory: Memory) -> dict[str, float]:
+    """Percentages of the host: CPU since the look before, memory, root disk."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    busy, every = sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+    busy_before, every_before = memory.cpu if memory.cpu[1] < every else (0, 0)
+    memory.cpu = (busy, every)
+    memory_kb = {key: int(value.split()[0]) for key, value in _lines("/proc/meminfo", ":")}
+    disk = shutil.disk_usage("/")
+    return {
+        "cpu_percent": _percent(busy - busy_before, every - every_before),
+        "memory_percent": _percent(memory_kb["MemTotal"] - memory_kb["MemAvailable"], memory_kb["MemTotal"]),
+        "disk_usage": _percent(disk.used, disk.total),
+    }
+
+
+def _lines(path: str, separator: str) -> list[tuple[str, str]]:
+    pairs = (line.partition(separator) for line in Path(path).read_text().splitlines())
+    return [(key, value) for key, found, value in pairs if found]
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 1) if whole else 0.0
+
+
+def read_gpu(expected: bool) -> tuple[str, dict[str, float]]:
+    """Health as of `POST /api/gpu_health`, and gauges: the busiest and hottest GPU, MiB over all of them."""
+    if not expected:
+        return "N/A", {}
+    table = run(
+        "nvidia-smi", "--query-gpu=utilization.gpu,memory.used,temperature.gpu", "--format=csv,noheader,nounits"
+    )
+    rows = [[float(cell) for cell in re.findall(r"[\d.]+", line)] for line in (table or "").splitlines()]
+    if not rows:
+        return "Unhealthy", {}
+    if any(len(row) != 3 for row in rows):  # "[N/A]": a type that cannot measure all
+        return "Healthy", {}
+    use, used, heat = zip(*rows, strict=True)
+    return "Healthy", {"gpu_utilization": max(use), "gpu_memory_used": sum(used), "gpu_temperature": max(heat)}
+
+
+class Allocator:
+    """The allocator as this VM sees it. No call raises: the next look tries again."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.url = environment["ALLOCATOR_URL"].rstrip("/")
+        self.hostname = environment["VM_NAME"]
+        self._token = environment["API_TOKEN"]
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        return self._call(urllib.request.Request(self.url + path))
+
+    def post(self, path: str, body: dict[str, Any]) -> bool:
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
+        request.add_header("Content-Type", "application/json")
+        return self._call(request) is not None
+
+    def say_once(self, memory: Memory, path: str, body: dict[str, Any], now: object) -> None:
+        """Posts what `memory` does not hold as said; `now` is what makes two sayings equal."""
+        if memory.said.get(path) != now and self.post(path, {"hostname": self.hostname, **body}):
+            memory.said[path] = now
+
+    def _call(self, request: urllib.request.Request) -> dict[str, Any] | None:
+        request.add_header("Authorization", f"Bearer {self._token}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                answer = json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            if error.code != 404:  # an older allocator, which lacks what this one asks for
+                print(f"{request.selector}: {error}")
+            return None
+        except (OSError, ValueError) as error:
+            print(f"{request.selector}: {error}")
+            return None
+        return answer if isinstance(answer, dict) else {}
+
+
+def deliver(allocator: Allocator, memory: Memory, processes: list[Process] | None) -> None:
+    """Brings a newer CRD command into the container, where the client there will not fetch it by itself."""
+    known = allocator.get(f"/api/v1/client/{allocator.hostname}")
+    if known is None or processes is None:
+        return
+    version = known.get("code_version") if known.get("assigned") else 0
+    step = decide_delivery(memory, version if isinstance(version, int) else 0, processes)
+    if step == "start":
+        run("docker", "exec", "--detach", CONTAINER, "sh", "-c", SUBSCRIBE_COMMAND)
+    elif step == "end":
+        for process in processes:
+            if SUBSCRIBE.search(process.args):
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+                    os.kill(process.pid, signal.SIGTERM)
+
+
+def look(root: Path) -> None:
+    environment = read_environment(root / "etc/lablink/client.env")
+    memory_path = root / "var/lib/lablink/reporter.json"
+    status_path = root / "var/lib/lablink/status"
+    memory = read_memory(memory_path)
+    allocator = Allocator(environment)
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+    processes = read_processes()
+    in_use = read_in_use(environment["SUBJECT_SOFTWARE"], processes)
+    gpu_status, gpu_gauges = read_gpu(environment["LABLINK_GPU"] == "true")
+    gauges = {**read_gauges(memory), **gpu_gauges}
+    deliver(allocator, memory, processes)
+    heartbeat = {"code_version_delivered": memory.delivered, "in_use": in_use, "boot_id": boot_id, "gauges": gauges}
+    allocator.post(f"/api/v1/client/{allocator.hostname}/heartbeat", heartbeat)
+
+    if status_path.exists():  # setup.sh writes it when all is up; after a reboot it is due again
+        status = status_path.read_text().strip()
+        allocator.say_once(memory, "/api/vm-status", {"status": status}, [boot_id, status])
+    allocator.say_once(memory, "/api/gpu_health", {"gpu_status": gpu_status, **gpu_gauges}, gpu_status)
+    if in_use is not None:
+        allocator.say_once(memory, "/api/update_inuse_status", {"status": in_use}, in_use)
+
+    draft = memory_path.with_suffix(".new")
+    draft.write_text(json.dumps(asdict(memory)))
+    draft.replace(memory_path)
+
+
+if __name__ == "__main__":
+    look(Path(os.environ.get("LABLINK_ROOT") or "/"))

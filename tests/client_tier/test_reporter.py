@@ -1,0 +1,187 @@
+"""The reporter that the user data install, run look by look: what the allocator hears, and when the client in the
+container is started again for a newer Chrome Remote Desktop command."""
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.client_tier.boot import AllocatorStandIn, Machine
+
+SUBSCRIBE = "11 /home/client/.venv/bin/python /home/client/.venv/bin/subscribe allocator.host=x allocator.port=80"
+WATCHER = "12 python /home/client/.venv/bin/update_inuse_status client.software=sleap"
+CRD = "13 /opt/google/chrome-remote-desktop/chrome-remote-desktop-host --audio-pipe-name=x"
+NOISE = "14 tail -F /home/client/logs/subscribe.log"
+CLIENT = "/api/v1/client/plain"
+START = "docker exec --detach lablink-client sh -c"
+PATIENCE_LOOKS = 6
+
+
+@pytest.fixture
+def booted(scripts: dict[str, str], machine: Machine, allocator: AllocatorStandIn) -> Machine:
+    code, log = machine.boot(scripts["plain"])
+    assert code == 0, log
+    allocator.calls.clear()
+    assign(allocator, 0)
+    return machine
+
+
+def assign(allocator: AllocatorStandIn, version: int) -> None:
+    allocator.answers[CLIENT] = (200, {"code_version": version, "assigned": version > 0})
+
+
+def heartbeats(allocator: AllocatorStandIn) -> list[dict[str, Any]]:
+    return [body for body in allocator.bodies(f"{CLIENT}/heartbeat") if body]
+
+
+def delivered(allocator: AllocatorStandIn) -> int | None:
+    version: int | None = heartbeats(allocator)[-1]["code_version_delivered"]
+    return version
+
+
+def starts(machine: Machine) -> int:
+    return len([call for call in machine.calls if call.startswith(START)])
+
+
+def test_heartbeat_tells_boot_use_and_gauges(booted: Machine, allocator: AllocatorStandIn) -> None:
+    booted.look([SUBSCRIBE, WATCHER])
+    (beat,) = heartbeats(allocator)
+    assert (beat["code_version_delivered"], beat["in_use"]) == (None, False)
+    assert len(beat["boot_id"]) == 36
+    assert set(beat["gauges"]) == {"cpu_percent", "memory_percent", "disk_usage"}
+    assert all(0 <= value <= 100 for value in beat["gauges"].values())
+
+
+def test_every_look_beats_and_what_did_not_change_is_said_once(booted: Machine, allocator: AllocatorStandIn) -> None:
+    for _ in range(3):
+        booted.look([SUBSCRIBE])
+    assert len(heartbeats(allocator)) == 3
+    assert allocator.statuses() == ["running"]
+    assert len(allocator.bodies("/api/gpu_health")) == 1
+    assert len(allocator.bodies("/api/update_inuse_status")) == 1
+
+
+def test_software_in_the_container_means_in_use(booted: Machine, allocator: AllocatorStandIn) -> None:
+    booted.look([WATCHER])
+    booted.look([WATCHER, "20 python /opt/conda/bin/sleap-label video.mp4"])
+    booted.look([WATCHER])
+    told = [body["status"] for body in allocator.bodies("/api/update_inuse_status") if body]
+    assert told == [False, True, False]
+
+
+def test_without_a_container_use_is_unknown(booted: Machine, allocator: AllocatorStandIn) -> None:
+    booted.look(None)
+    assert heartbeats(allocator)[0]["in_use"] is None
+    assert allocator.bodies("/api/update_inuse_status") == []
+
+
+def test_first_command_taken_by_the_images_own_client_is_acknowledged(
+    booted: Machine, allocator: AllocatorStandIn
+) -> None:
+    booted.look([SUBSCRIBE])
+    assign(allocator, 1)
+    booted.look([SUBSCRIBE, NOISE])
+    assert delivered(allocator) is None
+    booted.look([CRD, NOISE])
+    assert delivered(allocator) == 1
+    assert starts(booted) == 0
+
+
+def test_newer_command_starts_subscribe_again_and_is_acknowledged_after_it(
+    booted: Machine, allocator: AllocatorStandIn
+) -> None:
+    assign(allocator, 1)
+    booted.look([CRD])
+    assign(allocator, 2)
+    booted.look([CRD])
+    assert starts(booted) == 1
+    assert delivered(allocator) == 1, "the old connection proves nothing for the new command"
+    booted.look([CRD, SUBSCRIBE])
+    assert delivered(allocator) == 1
+    booted.look([CRD])
+    assert delivered(allocator) == 2
+    assert starts(booted) == 1
+
+
+def test_second_subscribe_never_starts_beside_a_living_one(booted: Machine, allocator: AllocatorStandIn) -> None:
+    assign(allocator, 1)
+    booted.look([SUBSCRIBE])
+    assign(allocator, 2)
+    booted.look([SUBSCRIBE])
+    assert starts(booted) == 0
+
+
+def test_image_that_is_still_starting_is_left_its_time(booted: Machine, allocator: AllocatorStandIn) -> None:
+    assign(allocator, 1)
+    for _ in range(PATIENCE_LOOKS - 1):
+        booted.look([NOISE])
+    assert starts(booted) == 0
+    booted.look([NOISE])
+    assert starts(booted) == 1
+
+
+@pytest.fixture
+def hanging() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of this test's own that stands for a subscribe that hangs."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def test_subscribe_that_hangs_is_ended_and_started_again(
+    booted: Machine, allocator: AllocatorStandIn, hanging: subprocess.Popen[bytes]
+) -> None:
+    assign(allocator, 1)
+    for _ in range(PATIENCE_LOOKS):
+        booted.look([f"{hanging.pid} python /home/client/.venv/bin/subscribe"])
+    assert hanging.wait(timeout=10) < 0
+    booted.look([NOISE])
+    assert starts(booted) == 1
+
+
+def test_older_allocator_without_these_endpoints_is_tolerated(booted: Machine, allocator: AllocatorStandIn) -> None:
+    allocator.answers = {CLIENT: (404, {}), f"{CLIENT}/heartbeat": (404, {})}
+    assert booted.look([SUBSCRIBE]) == ""
+    assert allocator.statuses() == ["running"]
+
+
+def test_what_the_allocator_did_not_take_is_said_again(booted: Machine, allocator: AllocatorStandIn) -> None:
+    allocator.answers["/api/vm-status"] = (503, {})
+    assert "503" in booted.look([SUBSCRIBE])
+    del allocator.answers["/api/vm-status"]
+    booted.look([SUBSCRIBE])
+    booted.look([SUBSCRIBE])
+    assert allocator.statuses() == ["running", "running"]
+
+
+def test_look_without_an_allocator_ends_well_and_keeps_the_token_to_itself(
+    booted: Machine, allocator: AllocatorStandIn
+) -> None:
+    allocator.close()
+    printed = booted.look([SUBSCRIBE])
+    assert "refused" in printed
+    assert "token.of" not in printed
+
+
+def test_memory_cut_off_by_a_power_loss_is_forgotten(booted: Machine, allocator: AllocatorStandIn) -> None:
+    (booted.root / "var/lib/lablink/reporter.json").write_text('{"offered": 1, "del')
+    booted.look([SUBSCRIBE])
+    assert len(heartbeats(allocator)) == 1
+
+
+def test_gpu_is_healthy_with_gauges_until_it_no_longer_answers(
+    scripts: dict[str, str], machine: Machine, allocator: AllocatorStandIn
+) -> None:
+    machine.boot(scripts["gpu"])
+    machine.look([SUBSCRIBE])
+    machine.fail("nvidia-smi --query-gpu=utilization.gpu,memory.used,temperature.gpu")
+    machine.look([SUBSCRIBE])
+    gauges = {"gpu_utilization": 40, "gpu_memory_used": 1024, "gpu_temperature": 70}
+    assert allocator.bodies("/api/gpu_health") == [
+        {"hostname": "gpu", "gpu_status": "Healthy", **gauges},
+        {"hostname": "gpu", "gpu_status": "Unhealthy"},
+    ]
+    beat = allocator.bodies("/api/v1/client/gpu/heartbeat")[0]
+    assert beat is not None
+    assert gauges.items() <= beat["gauges"].items()
