@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     listing_s: float = 30.0  # between two listings of EC2 at rest
     busy_listing_s: float = 5.0  # while something is being made or ended
     settle_s: float = 60.0  # two looks at an orphan or a loss lie this far apart
+    run_ttl_s: float = 15.0  # a Terraform that its controller does not renew for so long is ended by its guard…
+    run_grace_s: float = 20.0  # …which lets it save its state for so long
     terraform_grace_s: float = 60.0  # how long a running apply may go on at SIGTERM before it gets SIGINT
     slow_poll_s: float = 15.0  # held calls look again this often, whatever LISTEN says; 0: never
 

@@ -1,0 +1,249 @@
+"""One Terraform run of one state, from its announcement to its end: plan, check, let through, apply, record.
+
+Called by `controller.shard` and `controller.base`, which say what is expected and what to record. A run is closed in every way
+in which it can end; one that could not be closed (no database, `kill -9`) is closed as dead by a later round.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from controller.actuator import Actuator
+from controller.decide.tfvars import render_json
+from controller.errors import Cause, Failure, classify
+from controller.progress import Progress
+from controller.record import Closing, close_run, open_workspace
+from controller.result import FAILED, INTERRUPTED, REFUSED, SUCCEEDED, Job, Result
+from controller.terraform import Command, Finished, Tether, run_terraform
+from controller.workspace import Workspace
+from store.db import UNREACHABLE
+from store.lease import LeaseLost, fenced
+from store.run import extend_run, let_through, start_run
+from store.tfstate import release_dead_lock
+
+log = structlog.get_logger()
+
+LOCK_TIMEOUT = "-lock-timeout=5s"
+CLOSING_S = 30.0
+STOPPED = Result(INTERRUPTED, (Failure(Cause.INTERRUPTED, "the controller was stopped"),))
+
+
+async def apply_job(actuator: Actuator, job: Job) -> Result:
+    """Make one run. Raises LeaseLost, and what psycopg raises while the database is away; when cancelled, Terraform gets
+    SIGINT, is waited for, and the run is recorded before the cancellation goes on."""
+    async with (
+        actuator.slots.terraforms,
+        actuator.slots.creates(job.place.region, job.creates) as parallelism,
+    ):
+        pace = actuator.terraform.pace
+        until = (
+            time.monotonic() + pace.ttl_s
+        )  # before the database's clock is read: the guard is never later than the row
+        async with fenced(actuator.db, actuator.lease) as conn:
+            await release_dead_lock(conn, job.place.state_key)
+            run_id = await start_run(conn, job.place.state_key, job.place.pool, actuator.lease.token, pace.ttl_s)
+        if run_id is None:
+            return Result(INTERRUPTED, (Failure(Cause.LOCK, f"another run of {job.place.state_key} is open"),))
+        return await _Run(actuator, job, run_id, Tether(until), parallelism).run()
+
+
+class _Ended(Exception):
+    """A step of the run says how the run ends."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result.outcome)
+        self.result = result
+
+
+@dataclass
+class _Run:
+    actuator: Actuator
+    job: Job
+    run_id: int
+    tether: Tether
+    parallelism: int
+    workspace: Workspace | None = None
+    applying: bool = False
+    said: list[str] = field(default_factory=list)
+    error: Exception | None = None  # what nobody expected, raised once the run is closed
+    result: Result = STOPPED
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(self.job.place.pool, self.run_id)
+
+    async def run(self) -> Result:
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep_alive)
+                self.result = await self._attempt()
+                group.cancel_scope.cancel()
+        finally:
+            with anyio.move_on_after(CLOSING_S, shield=True):
+                await self._close()
+        if self.error:
+            raise self.error
+        return self.result
+
+    async def _attempt(self) -> Result:
+        try:
+            return await self._go()
+        except _Ended as ended:
+            return ended.result
+        except OSError as error:
+            said = f"the working copy of {self.job.place.state_key} cannot be written: {error}"
+            return Result(FAILED, (Failure(classify(str(error)), said),))
+        except Exception as error:
+            self.error = error
+            return Result(INTERRUPTED, (Failure(Cause.INTERRUPTED, f"{type(error).__name__}: {error}"),))
+
+    async def _go(self) -> Result:
+        """The whole sequence; each step that does not succeed raises how the run ends."""
+        self.workspace = await open_workspace(self.actuator, self.job.place)
+        await to_thread.run_sync(self.workspace.clean)
+        await self._init()
+        for address in self.job.untaint:
+            await self._terraform("untaint", LOCK_TIMEOUT, address)
+        await to_thread.run_sync(self.workspace.write_variables, render_json(self.job.variables))
+        await self._plan()
+        await self._let_through()
+        return await self._apply()
+
+    async def _init(self) -> None:
+        assert self.workspace
+        if self.workspace.initialised:
+            return
+        async with self.actuator.initialising:
+            if not self.workspace.initialised:
+                await self._terraform("init", "-input=false", "-no-color", folder=self.workspace.template)
+                await to_thread.run_sync(self.workspace.mark_initialised)
+
+    async def _plan(self) -> None:
+        assert self.workspace
+        names = (f"-out={self.workspace.plan}", f"-var-file={self.workspace.variables}")
+        more = ("-destroy",) if self.job.destroy else ()
+        await self._terraform("plan", "-json", "-input=false", "-refresh=false", LOCK_TIMEOUT, *names, *more)
+        shown = await self._terraform("show", "-json", str(self.workspace.plan), keep=False)
+        refusal = self.job.check(await to_thread.run_sync(json.loads, shown.text))
+        if refusal:
+            raise _Ended(Result(REFUSED, refusal=refusal))
+
+    async def _let_through(self) -> None:
+        """The lease, the rows and the seats once more; from this commit on the run counts as one that may have changed things."""
+        async with fenced(self.actuator.db, self.actuator.lease) as conn:
+            moved = await self.job.allow(conn)
+            if not moved and await let_through(conn, self.run_id, self.job.change):
+                self.applying = True
+        if not self.applying:
+            said = f"decided anew while it was planned: {', '.join(moved) or 'the run itself'}"
+            raise _Ended(Result(INTERRUPTED, (Failure(Cause.STALE_PLAN, said),)))
+
+    async def _apply(self) -> Result:
+        assert self.workspace
+        arguments = ("apply", "-json", "-input=false", LOCK_TIMEOUT, f"-parallelism={self.parallelism}")
+        result = Result(SUCCEEDED)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._write_progress)
+            try:
+                await self._terraform(*arguments, str(self.workspace.plan), on_message=self.progress.take)
+            except _Ended as ended:
+                result = ended.result
+            group.cancel_scope.cancel()
+        return result
+
+    async def _terraform(
+        self,
+        *arguments: str,
+        folder: Path | None = None,
+        keep: bool = True,
+        on_message: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> Finished:
+        """One invocation that has to succeed; what it says is kept for the record unless it is the plan itself."""
+        assert self.workspace
+        pace = self.actuator.terraform.pace
+        environment = {"TF_DATA_DIR": str(self.workspace.data_dir)} | self._grant()
+        limit_s = pace.apply_s if arguments[0] == "apply" else pace.plan_s
+        command = Command(arguments, folder or self.workspace.folder, environment, limit_s)
+        finished = await run_terraform(self.actuator.terraform, command, self.tether, on_message)
+        self._keep(finished, keep)
+        if finished.succeeded:
+            return finished
+        failures = tuple(replace(f, said=self.job.redact(f.said)) for f in finished.failures)
+        raise _Ended(Result(INTERRUPTED if finished.interrupted else FAILED, failures))
+
+    def _grant(self) -> dict[str, str]:
+        place = self.job.place
+        if place.backend != "database":
+            return {}
+        return self.actuator.states.grant(self.run_id, place.state_key, self.actuator.lease.token)
+
+    def _keep(self, finished: Finished, keep: bool) -> None:
+        self.said += [str(message.get("@message", "")) for message in finished.messages]
+        self.said += [failure.said for failure in finished.failures]
+        self.said.append(finished.errors.strip())
+        if keep:
+            self.said.append(finished.text.strip())
+
+    async def _keep_alive(self) -> None:
+        """While this goes on, the guard lets Terraform go on. A lost lease ends it at once, a silent database in time."""
+        pace = self.actuator.terraform.pace
+        while True:
+            await anyio.sleep(pace.renew_s)
+            until = time.monotonic() + pace.ttl_s
+            try:
+                with anyio.CancelScope(shield=True):  # a cancelled statement would cost its connection
+                    async with fenced(self.actuator.db, self.actuator.lease) as conn:
+                        extended = await extend_run(conn, self.run_id, pace.ttl_s)
+            except UNREACHABLE as error:
+                log.warning("a run could not be extended", run=self.run_id, error=str(error))
+                continue
+            except LeaseLost as lost:
+                self.error, extended = lost, False
+            if not extended:
+                await self.tether.stop()
+                return
+            await self.tether.extend(until)
+
+    async def _write_progress(self) -> None:
+        while True:
+            await anyio.sleep(self.actuator.terraform.pace.progress_s)
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._flush()
+            except (*UNREACHABLE, LeaseLost) as error:
+                log.warning("progress could not be written yet", run=self.run_id, error=str(error))
+
+    async def _flush(self) -> None:
+        if self.progress.waiting:
+            async with fenced(self.actuator.db, self.actuator.lease) as conn:
+                await self.progress.write(conn)
+
+    async def _close(self) -> None:
+        """What cannot be written now is found open, and closed, by whoever leads next."""
+        self.result = replace(self.result, applied=self.applying)
+        closing = Closing(self.result, self.workspace, self._render_output(), _summarize(self.job.change))
+        try:
+            await self._flush()
+            await close_run(self.actuator, self.run_id, self.job.place, self.job.record, closing)
+        except (*UNREACHABLE, LeaseLost) as error:
+            log.warning("a run could not be closed", run=self.run_id, error=str(error))
+            self.error = self.error or error
+            if self.workspace:
+                self.workspace.clean()
+
+    def _render_output(self) -> str:
+        return self.job.redact("\n".join(line for line in self.said if line))
+
+
+def _summarize(change: Mapping[str, Sequence[str]]) -> str:
+    words = {"creates": "created", "imports": "imported", "deletes": "deleted"}
+    return (
+        ", ".join(f"{len(change[verb])} {word}" for verb, word in words.items() if change.get(verb))
+        or "brought up to date"
+    )

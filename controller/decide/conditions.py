@@ -1,0 +1,100 @@
+"""The last step: what holds of a pool now, as conditions and figures. Pure.
+
+A condition keeps its `since` while its status stays; messages name no ages, so that an idle tick changes nothing.
+Conditions of other types are somebody else's (actuation's `PlanRefused`) and pass through.
+"""
+
+from collections import Counter
+from datetime import datetime
+
+from schemas.decision import PoolOutlook
+from schemas.status import Condition
+from schemas.vm import Bucket
+
+from controller.decide.names import counted
+from controller.decide.survey import PoolView
+from controller.decide.work import Finding, Work
+
+SETTLED = frozenset({Bucket.READY, Bucket.ASSIGNED})
+# What holds when no step found otherwise: type, status, reason, message.
+USUAL = (
+    ("Paused", False, "NotPaused", "the pool is acted on"),
+    ("AmiResolved", True, "Resolved", "the AMI is known"),
+    ("FleetSuspect", False, "AsExpected", "losses and riddles are few"),
+    ("TooManyUnhealthy", False, "Healthy", "few enough VMs are unhealthy to be replaced"),
+    ("VmUnhealthy", False, "Healthy", "no VM in use has trouble"),
+    ("Stalled", False, "NoFailures", "runs do not fail one after another"),
+    ("BackingOff", False, "NoPause", "nothing waits after a failure"),
+    ("CapacityLacking", False, "NotRefused", "AWS has not refused every place"),
+    ("UpdateStalled", False, "NotStalled", "new VMs do not fail"),
+    ("OrphansFound", False, "NoneFound", "every instance with this pool's tags has a row or will have one"),
+)
+
+
+def conclude(work: Work) -> PoolOutlook:
+    view = work.view
+    buckets = Counter(one.bucket for one in view.vms)
+    for stranger in view.strangers:
+        if stranger.counts:
+            buckets[Bucket.DUPLICATE if stranger.kind == "duplicate" else Bucket.ORPHAN] += 1
+    findings = [_observed(view), _ready(work), _converged(work)]
+    found = {finding.type: finding for finding in work.findings}
+    conditions = dict(view.row.conditions)
+    for kind, usual, reason, message in USUAL:
+        other = found.get(kind)
+        status = usual if other is None else not usual
+        text = other or Finding(kind, reason, message)
+        conditions[kind] = _condition(view, text, status)
+    for finding, status in findings:
+        conditions[finding.type] = _condition(view, finding, status)
+    return PoolOutlook(
+        name=view.name,
+        declared=view.size,
+        ceiling=work.ceiling,
+        present=view.present,
+        buckets=dict(sorted(buckets.items())),
+        converged=conditions["Converged"].status,
+        conditions=tuple(conditions[kind] for kind in sorted(conditions)),
+        next_at=work.next_at,
+    )
+
+
+def _observed(view: PoolView) -> tuple[Finding, bool]:
+    regions = sorted(view.standing | ({view.region} if view.declared else set()))
+    unread = [region for region in regions if region not in view.world.listed_at]
+    if unread:
+        message = f"the listing of {', '.join(unread)} could not be read whole: nothing is done there"
+        return Finding("Observed", "ListingFailed", message), False
+    return Finding("Observed", "Listed", "the instances are known"), True
+
+
+def _ready(work: Work) -> tuple[Finding, bool]:
+    size, usable = work.view.size, sum(one.usable for one in work.view.vms)
+    message = f"{usable} usable, {size} declared"
+    return (
+        (Finding("Ready", "Usable", message), True) if usable >= size else (Finding("Ready", "Missing", message), False)
+    )
+
+
+def _converged(work: Work) -> tuple[Finding, bool]:
+    """Equal to the declaration, and nothing to do or held back."""
+    view = work.view
+    odd = Counter(one.bucket for one in view.vms if one.bucket not in SETTLED)
+    if work.actions:
+        return Finding("Converged", "Working", f"{counted(len(work.actions), 'action')} in this tick"), False
+    if work.held:
+        first = work.held[0]
+        more = f", and {len(work.held) - 1} more" if len(work.held) > 1 else ""
+        return Finding("Converged", "HeldBack", f"{first.what}: {first.reason}{more}"), False
+    if odd:
+        message = ", ".join(f"{number} {bucket}" for bucket, number in sorted(odd.items()))
+        return Finding("Converged", "Working", message), False
+    if not _observed(view)[1] or (view.declared and view.row.ami is None):
+        return Finding("Converged", "NotKnown", "what should be or what is there is not known yet"), False
+    return Finding("Converged", "AsDeclared", f"{view.size} declared"), True
+
+
+def _condition(view: PoolView, finding: Finding, status: bool) -> Condition:
+    before = view.row.conditions.get(finding.type)
+    since: datetime = before.since if before and before.status == status else view.world.now
+    return Condition(type=finding.type, status=status, reason=finding.reason, message=finding.message, since=since)

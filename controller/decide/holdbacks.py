@@ -1,0 +1,49 @@
+"""The step that says what must not be done to a pool now, and why: failures, too many broken VMs, no AMI. Pure."""
+
+from dataclasses import replace
+
+from controller.decide.backoff import is_stalled, waits_until
+from controller.decide.names import clock, counted
+from controller.decide.work import Work
+
+REPAIRED_AT_ONCE = 3
+REPAIRED_SHARE = 0.2
+
+
+def hold_back(work: Work) -> Work:
+    """Deletes are never held back by failures of creating."""
+    return _after_failures(_too_many_broken(_everywhere(work)))
+
+
+def _everywhere(work: Work) -> Work:
+    world, view = work.view.world, work.view
+    if world.suspect:
+        work = work.find("FleetSuspect", "TooMuchAtOnce", world.suspect)
+    if view.declared and view.declared.paused:
+        work = work.find("Paused", "Declared", "the pool is paused: it is observed and reported only")
+    if view.declared and view.row.ami is None:
+        message = "the declared AMI is not resolved to an id yet: nothing is created, nobody is outdated"
+        return work.find("AmiResolved", "NotResolved", message)
+    return work
+
+
+def _too_many_broken(work: Work) -> Work:
+    """Many at once have one cause, and replacing them would repeat it. A pool without VMs declared repairs nothing."""
+    broken, present = len(work.broken), len(work.view.vms)
+    if broken <= max(REPAIRED_AT_ONCE, present * REPAIRED_SHARE) or not work.view.size:
+        return work
+    message = f"{broken} of {counted(present, 'VM')} are unhealthy at once: no repairs, a person is needed"
+    return replace(work.find("TooManyUnhealthy", "PersonNeeded", message), no_repair=message)
+
+
+def _after_failures(work: Work) -> Work:
+    row = work.view.row
+    cause = f" ({row.failure})" if row.failure else ""
+    if is_stalled(row):
+        message = f"{row.failures} failed runs in a row{cause}: tried again ever more rarely, a person should look"
+        work = work.find("Stalled", "FailuresInARow", message)
+    until = waits_until(row, work.view.world.now)
+    if until is None:
+        return work
+    message = f"waits until {clock(until)} after {counted(row.failures, 'failed run')} in a row{cause}"
+    return replace(work.find("BackingOff", "AfterFailure", message), no_create=message).wait_until(until)

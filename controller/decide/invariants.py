@@ -1,0 +1,171 @@
+"""What no decision may ever do, checked by other code than that which decided, before each commit. Pure.
+
+A violation is a bug, never bad luck: the tick is not written, and the next one decides anew.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from schemas.decision import (
+    Action,
+    AdoptVm,
+    CreateVm,
+    Decision,
+    EndBase,
+    EndInstance,
+    EndVm,
+    MarkGone,
+    MarkLost,
+    RecordInstance,
+    StartVm,
+)
+from schemas.snapshot import Snapshot
+from schemas.vm import Bucket, Phase, Vm
+
+from controller.decide.classify import REPLACED, is_taken
+from controller.decide.shards import SHARD_SIZE
+
+REPLACING = frozenset({Bucket.OUTDATED, Bucket.FAILED, Bucket.SILENT, Bucket.LOST, Bucket.STOPPED})
+
+
+class InvariantViolated(Exception):
+    """The sentence says which rule, and by what."""
+
+
+def check_invariants(snapshot: Snapshot, decision: Decision) -> None:
+    """Raises `InvariantViolated` for the first rule that is broken; linear in rows, instances and actions."""
+    if not decision.actions:
+        return _check_all_judged(snapshot, decision)
+    rows = {vm.hostname: vm for vm in snapshot.vms}
+    _check_may_act(snapshot, decision, rows)
+    _check_one_action_each(decision)
+    _check_rows(decision, rows)
+    _check_names(snapshot, decision, rows)
+    _check_ceilings(snapshot, decision)
+    _check_shards(snapshot, decision)
+    _check_all_judged(snapshot, decision)
+    return None
+
+
+def _check(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise InvariantViolated(sentence)
+
+
+def _check_may_act(snapshot: Snapshot, decision: Decision, rows: dict[str, Vm]) -> None:
+    _check(snapshot.observe_only is None, f"actions were decided although {snapshot.observe_only}")
+    instances = {instance.instance_id: instance.region for instance in snapshot.instances}
+    for action in decision.actions:
+        pool = snapshot.lab.pools.get(action.pool)
+        _check(pool is None or not pool.paused, f"{action.kind} in {action.pool}, which is paused")
+        region = _region(action, rows, instances)
+        _check(region in snapshot.listings, f"{action.kind} in {region or 'no region'}, which was not listed")
+
+
+def _region(action: Action, rows: dict[str, Vm], instances: dict[str, str]) -> str:
+    match action:
+        case CreateVm():
+            return action.spec.region
+        case EndBase():
+            return action.region
+        case EndInstance() | AdoptVm():
+            return instances.get(action.instance_id, "")
+        case _:
+            return rows[action.hostname].region if action.hostname in rows else ""
+
+
+def _check_one_action_each(decision: Decision) -> None:
+    subjects: Counter[str] = Counter()
+    for action in decision.actions:
+        if isinstance(action, EndInstance):
+            subjects[action.instance_id] += 1
+        elif not isinstance(action, EndBase):
+            subjects[action.hostname] += 1
+    twice = [subject for subject, times in subjects.items() if times > 1]
+    _check(not twice, f"more than one action for {twice[:1]}")
+
+
+def _check_rows(decision: Decision, rows: dict[str, Vm]) -> None:
+    """Actions on rows fit the phase that the row is in, and never end a VM that somebody has."""
+    recorded = {vm.instance_id for vm in rows.values()}
+    for action in decision.actions:
+        match action:
+            case EndVm():
+                vm = rows[action.hostname]
+                _check(not is_taken(vm), f"{action.hostname} would be ended although it is assigned")
+                _check(vm.phase in (Phase.PLANNED, Phase.LIVE), f"{action.hostname} would be ended in phase {vm.phase}")
+            case MarkLost():
+                _check(rows[action.hostname].phase is Phase.LIVE, f"{action.hostname} would be lost without being live")
+            case MarkGone():
+                _check(not rows[action.hostname].in_state, f"{action.hostname} would be gone while Terraform holds it")
+            case RecordInstance():
+                _check(rows[action.hostname].instance_id is None, f"{action.hostname} has an instance recorded already")
+            case StartVm():
+                _check(rows[action.hostname].started_at is None, f"{action.hostname} would be started a second time")
+            case EndInstance():
+                _check(action.instance_id not in recorded, f"{action.instance_id} is the instance of a row")
+            case _:
+                pass
+
+
+def _check_names(snapshot: Snapshot, decision: Decision, rows: dict[str, Vm]) -> None:
+    used = {instance.hostname for instance in snapshot.instances} | rows.keys() | snapshot.gone.keys()
+    for action in decision.actions:
+        if isinstance(action, CreateVm):
+            _check(action.hostname not in used, f"{action.hostname} would be created although the name was used before")
+            row = snapshot.pools.get(action.pool)
+            fresh = row is not None and action.number > row.counter
+            _check(fresh, f"{action.hostname} would be created although number {action.number} was given before")
+        if isinstance(action, AdoptVm):
+            _check(action.hostname not in rows, f"{action.hostname} would be adopted although it has a row")
+
+
+def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
+    """Rows, instances beside them, and what is created: never more than declared, or than the surge of a replacement."""
+    creates = Counter(action.pool for action in decision.actions if isinstance(action, CreateVm))
+    if not creates:
+        return
+    present = Counter(vm.pool for vm in snapshot.vms)
+    named = {vm.hostname: vm for vm in snapshot.vms}
+    replacing = {judged.pool for judged in decision.judgements if judged.bucket in REPLACING}
+    replacing |= {vm.pool for vm in snapshot.vms if vm.phase is Phase.DRAINING and REPLACED in vm.reason}
+    replacing |= {action.pool for action in decision.actions if isinstance(action, EndVm) and REPLACED in action.reason}
+    unrecorded: set[str] = set()
+    for instance in snapshot.instances:
+        if not instance.exists:
+            continue
+        row = named.get(instance.hostname or "")
+        if row and row.instance_id is None and row.hostname not in unrecorded:
+            unrecorded.add(row.hostname)  # one instance of that name is the row's own
+        elif pool := row.pool if row else instance.pool:
+            present[pool] += 1
+    for name, number in creates.items():
+        pool_declared = snapshot.lab.pools.get(name)
+        _check(pool_declared is not None, f"VMs would be created in {name}, which is not declared")
+        if pool_declared is not None:
+            size = pool_declared.size if isinstance(pool_declared.size, int) else pool_declared.size.max
+            ceiling = size + (pool_declared.update.surge if name in replacing else 0)
+            sentence = f"{name} would have {present[name] + number} VMs, above its ceiling of {ceiling}"
+            _check(present[name] + number <= ceiling, sentence)
+
+
+def _check_shards(snapshot: Snapshot, decision: Decision) -> None:
+    added = [action for action in decision.actions if isinstance(action, CreateVm | AdoptVm)]
+    held = Counter((vm.pool, vm.region, vm.shard) for vm in snapshot.vms)
+    grown = [(action.pool, action.spec.region, action.shard) for action in added]
+    held.update(grown)
+    for pool, region, shard in set(grown):
+        rows = held[pool, region, shard]
+        _check(rows <= SHARD_SIZE, f"shard {shard} of {pool} in {region} would hold {rows} VMs")
+
+
+def _check_all_judged(snapshot: Snapshot, decision: Decision) -> None:
+    """Nothing is paid for unseen: each row and each existing instance has been judged."""
+    judged = {judgement.subject for judgement in decision.judgements}
+    unjudged = [vm.hostname for vm in snapshot.vms if vm.hostname not in judged]
+    unjudged += _unseen(((one.instance_id, one.hostname) for one in snapshot.instances if one.exists), judged)
+    _check(not unjudged, f"{len(unjudged)} VMs were not judged, such as {unjudged[:1]}")
+
+
+def _unseen(instances: Iterable[tuple[str, str | None]], judged: set[str]) -> list[str]:
+    return [one for one, hostname in instances if one not in judged and hostname not in judged]

@@ -1,0 +1,149 @@
+"""Steps that bring the number of VMs to the declared one. Pure.
+
+A declared size is somebody's word and acts at once; the minimum age of 15 minutes and the stabilisation of 10 belong to
+sizes that follow demand, where the number itself is a guess.
+"""
+
+from dataclasses import replace
+
+from schemas.decision import CreateVm
+from schemas.lab import Pool
+from schemas.spec import spec_hash
+from schemas.vm import Bucket
+
+from controller.decide.capacity import NoPlace, Place, Refused, choose_place
+from controller.decide.classify import REPLACED, Judged
+from controller.decide.made_of import vm_spec
+from controller.decide.names import clock, counted
+from controller.decide.repair import end
+from controller.decide.shards import allot_shards, last_shard, rows_by_shard
+from controller.decide.work import BROKEN, Work
+
+# Who goes first when there are too many: what costs least to lose. Those in use are not on the list.
+ORDER = (Bucket.PLANNED, Bucket.BOOTING, Bucket.OUTDATED, Bucket.READY)
+
+
+def set_demand(work: Work) -> Work:
+    """Declared size, and the ceiling: above it by `surge` while something is being replaced, and only then."""
+    view = work.view
+    surge = view.declared.update.surge if view.declared and _is_replacing(view.vms) else 0
+    return replace(work, target=view.size, ceiling=view.size + surge)
+
+
+def _is_replacing(vms: tuple[Judged, ...]) -> bool:
+    return any(
+        one.bucket in BROKEN
+        or one.bucket is Bucket.OUTDATED
+        or (one.bucket is Bucket.DRAINING and REPLACED in one.reason)
+        for one in vms
+    )
+
+
+def scale_in(work: Work) -> Work:
+    """Ends free VMs above the target; those in use stay, however many they are."""
+    excess = work.capacity - work.target
+    if excess <= 0:
+        return work
+    free = sorted(work.of(*ORDER), key=_dispensable)
+    size = work.view.size
+    reason = f"more VMs than the {size} declared" if work.view.declared else "its pool was removed"
+    work = work.act_on([(one, end(one, reason)) for one in free[:excess]])
+    if excess > len(free):
+        what = counted(excess - len(free), "VM")
+        work = work.hold(f"end {what}", f"{what} more than declared, all in use: each ends when it is released")
+    return work
+
+
+def _dispensable(one: Judged) -> tuple[int, bool, float, int]:
+    kept = not one.vm.cordoned  # among ready ones: nobody is given a cordoned one
+    return ORDER.index(one.bucket), kept, -one.vm.created_at.timestamp(), -one.number
+
+
+def leave_refused_places(work: Work) -> Work:
+    """Planned VMs whose place AWS has refused meanwhile are decided anew elsewhere, as long as there is an elsewhere."""
+    view, pool = work.view, work.view.declared
+    if pool is None or work.no_create or not view.world.refusals:
+        return work
+    refused = _refused(work, pool)
+    if isinstance(choose_place(pool, refused), NoPlace):
+        return work
+    met = {stranger.row.hostname for stranger in view.strangers if stranger.row}
+    stuck = [
+        (one, end(one, f"AWS refused {spec.instance_type} in {spec.zone or spec.region}; {REPLACED} by one elsewhere"))
+        for one in work.of(Bucket.PLANNED)
+        if refused.opens_at((spec := one.vm.spec).instance_type, spec.zone)
+        and not view.in_progress(one.vm)
+        and one.vm.hostname not in met
+    ]
+    return work.act_on(stuck)
+
+
+def _refused(work: Work, pool: Pool) -> Refused:
+    return Refused.of(work.view.world.refusals, pool.region, work.view.world.now)
+
+
+def scale_out(work: Work) -> Work:
+    """Creates what is missing, as far as the ceiling, the hold-backs and the capacity of AWS allow."""
+    kept = len(work.broken) if work.no_repair else 0
+    wanted = work.target - work.capacity - work.adopted - kept
+    pool, ami = work.view.declared, work.view.row.ami
+    if wanted <= 0 or pool is None:
+        return work
+    refused = work.view.closed("create", pool.region) or work.no_create
+    if refused or ami is None:
+        return work.hold(f"create {wanted}", refused or "the AMI is not resolved yet")
+    number, work = _room(work, wanted)
+    if number <= 0:
+        return work
+    place = choose_place(pool, _refused(work, pool))
+    if isinstance(place, NoPlace):
+        return _lacking(work, place, number)
+    return work.act(pool.region, _creations(work, pool, ami, place, number))
+
+
+def _room(work: Work, wanted: int) -> tuple[int, Work]:
+    """How many may be created now, and what the others wait for."""
+    vms, room = work.view.vms, max(0, work.ceiling - work.view.present)
+    if room < wanted:
+        short = wanted - room
+        leaving = any(one.bucket in (Bucket.DRAINING, Bucket.LOST) or one.vm.hostname in work.leaving for one in vms)
+        reason = f"waits for {counted(short, 'VM')} to end" if leaving else f"{work.view.present} exist already"
+        work = work.hold(f"create {short}", f"{reason}: the ceiling is {work.ceiling}")
+    number, batch = min(wanted, room), work.view.row.batch
+    if batch is None:
+        return number, work
+    in_flight = sum(one.bucket is Bucket.PLANNED for one in vms)
+    allowed = max(0, batch - in_flight)
+    if allowed < number:
+        reason = f"after a failed run only {batch} at a time are created, and {in_flight} are on their way"
+        work = work.hold(f"create {number - allowed}", reason)
+    return min(number, allowed), work
+
+
+def _lacking(work: Work, none: NoPlace, number: int) -> Work:
+    message = f"AWS refused {', '.join(none.passed)}; tried again at {clock(none.again_at)}"
+    work = work.find("CapacityLacking", "Refused", message).wait_until(none.again_at)
+    return work.hold(f"create {number}", message)
+
+
+def _creations(work: Work, pool: Pool, ami: str, place: Place, number: int) -> list[CreateVm]:
+    view = work.view
+    spec, made_of = vm_spec(pool, view.row, ami, place), spec_hash(pool, ami, view.row.startup_script)
+    shards = allot_shards(rows_by_shard(work, pool.region), last_shard(work), number)
+    reason = f"{view.size} declared, {work.capacity + work.adopted} there or on their way"
+    if work.target > view.size:
+        reason += f"; {work.target - view.size} more while outdated ones are replaced"
+    if place.passed:
+        reason += f"; AWS just refused {', '.join(place.passed)}"
+    return [
+        CreateVm(
+            pool=view.name,
+            hostname=view.world.naming.host(view.name, n),
+            number=n,
+            shard=shard,
+            spec=spec,
+            spec_hash=made_of,
+            reason=reason,
+        )
+        for n, shard in enumerate(shards, view.highest + 1)
+    ]

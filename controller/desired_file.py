@@ -1,0 +1,191 @@
+"""Keeps `lablink.yaml` equal to the record: an edit of the file becomes a version, a version from elsewhere is written to the file.
+
+An invalid, half-written or conflicting file changes nothing: the last good version stays in force and a condition says what is
+wrong, until the cause is gone. Called by `controller.desired` alone.
+"""
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import structlog
+
+from controller.world import World
+from schemas.document import InvalidDocument, parse_lab, problem_at, text_hash
+from schemas.lab import Lab
+from schemas.status import Condition
+from store.deployment import Deployment, see_file, set_condition
+from store.desired import Change, DesiredConflict, InForce, append_version
+from store.lease import fenced
+
+log = structlog.get_logger()
+
+QUIET_S = 0.25
+"""A file written to less than this ago may still be half-written: it is read at the next wake-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What the file says now: its text, or why there is none."""
+
+    text: str | None
+    trouble: str | None = None
+
+
+async def sync_file(world: World, deployment: Deployment, in_force: InForce | None) -> InForce | None:
+    """Take an edit, or write what is newer in the record; the version in force afterwards."""
+    path = world.settings.desired_file
+    assert path is not None  # the caller looked
+    found = read_file(path)
+    if found is None:
+        return in_force
+    if found.text is None:
+        if in_force and in_force.version != deployment.file_version:
+            await write_version(world, deployment, in_force)
+        else:
+            await say(world, deployment, "DesiredValid", False, "FileMissing", f"{found.trouble}{_still(in_force)}")
+        return in_force
+    if in_force and found.text == in_force.yaml:
+        await settle(world, deployment, text_hash(found.text), in_force.version)
+        return in_force
+    if in_force and text_hash(found.text) == deployment.file_hash:
+        await write_version(world, deployment, in_force)
+        return in_force
+    return await take_edit(world, deployment, in_force, found.text)
+
+
+def read_file(path: Path) -> FileState | None:
+    """The file's text, or why it cannot be had; None while it is being written to."""
+    try:
+        if abs(time.time() - path.stat().st_mtime) < QUIET_S:
+            return None
+        return FileState(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        return FileState(None, f"{path} cannot be read ({error}); put it back or mend it")
+
+
+async def take_edit(world: World, deployment: Deployment, in_force: InForce | None, text: str) -> InForce | None:
+    """An edited file becomes the next version, if it is valid and was made from the one in force."""
+    path = world.settings.desired_file
+    assert path is not None
+    try:
+        lab = parse_lab(text, path.name).lab
+        check_scripts(lab, text, path)
+    except InvalidDocument as error:
+        sentence = "; ".join(str(problem) for problem in error.problems[:5])
+        await say(world, deployment, "DesiredValid", False, "Invalid", sentence + _still(in_force))
+        return in_force
+    based_on = deployment.file_version if deployment.file_hash else None
+    try:
+        async with fenced(world.db, world.lease) as conn:
+            change = Change(yaml=text, lab=lab, author=await read_author(path), source="file")
+            version = await append_version(conn, change, based_on)
+            await see_file(conn, text_hash(text), version.version)
+    except DesiredConflict:
+        await say_conflict(world, deployment, in_force, text)
+        return in_force
+    await say_valid(world, deployment)
+    return InForce(version=version.version, lab=lab, yaml=text)
+
+
+def check_scripts(lab: Lab, text: str, path: Path) -> None:
+    """Raises InvalidDocument for a start-up script that is not there."""
+    missing = tuple(
+        problem_at(
+            text, ("pools", name, "startup_script", "path"), f"there is no such file beside {path.name}", path.name
+        )
+        for name, pool in lab.pools.items()
+        if pool.startup_script and not (path.parent / pool.startup_script.path).is_file()
+    )
+    if missing:
+        raise InvalidDocument(missing)
+
+
+async def write_version(world: World, deployment: Deployment, in_force: InForce) -> None:
+    """Replace the file by the text in force, whole or not at all; a file that cannot be written stays behind, and that is said."""
+    path = world.settings.desired_file
+    assert path is not None
+    try:
+        await anyio.to_thread.run_sync(replace_file, path, in_force.yaml)
+    except OSError as error:
+        message = (
+            f"version {in_force.version} is in force, but {path} could not be written and is behind: {error.strerror}"
+        )
+        await say(world, deployment, "DesiredFileBehind", True, "NotWritable", message)
+        return
+    await settle(world, deployment, text_hash(in_force.yaml), in_force.version)
+    if in_force.lab.desired.git_commit:
+        message = f"Desired version {in_force.version}"
+        await anyio.run_process(
+            ["git", "-C", str(path.parent), "commit", "--quiet", "-m", message, "--only", path.name], check=False
+        )
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write, fsync, rename: a reader sees the old text or the new one, also after a power cut. Keeps the file's mode."""
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.rename(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+async def read_author(path: Path) -> str:
+    """The author of the last commit of the file where it is in a repository, else the word `file`."""
+    command = ["git", "-C", str(path.parent), "log", "-1", "--format=%an <%ae>", "--", path.name]
+    try:
+        done = await anyio.run_process(command, check=False)
+    except FileNotFoundError:
+        return "file"
+    return done.stdout.decode(errors="replace").strip() or "file"
+
+
+async def settle(world: World, deployment: Deployment, file_hash: str, version: int) -> None:
+    """File and record are equal."""
+    if (deployment.file_hash, deployment.file_version, deployment.file_text) != (file_hash, version, None):
+        async with fenced(world.db, world.lease) as conn:
+            await see_file(conn, file_hash, version)
+    await say_valid(world, deployment)
+
+
+async def say_conflict(world: World, deployment: Deployment, in_force: InForce | None, text: str) -> None:
+    """Both sides changed: keep both texts and say how to go on."""
+    if deployment.file_text != text:
+        async with fenced(world.db, world.lease) as conn:
+            await see_file(conn, deployment.file_hash or "", deployment.file_version, text)
+    number = in_force.version if in_force else None
+    message = (
+        f"the file was edited from version {deployment.file_version}, but version {number} is in force: compare with "
+        "`lablink diff`, then put the file in force with `lablink apply FILE`, or restore the text of that version in it"
+    )
+    await say(world, deployment, "DesiredConflict", True, "BothChanged", message)
+
+
+async def say_valid(world: World, deployment: Deployment) -> None:
+    await say(world, deployment, "DesiredValid", True, "Accepted", "the file is valid and in force")
+    for trouble in ("DesiredConflict", "DesiredFileBehind"):
+        if trouble in deployment.conditions:
+            await say(world, deployment, trouble, False, "Resolved", "file and record are equal")
+
+
+async def say(world: World, deployment: Deployment, type_: str, status: bool, reason: str, message: str) -> None:
+    """Write a condition of the deployment, if it is news."""
+    condition = Condition(type=type_, status=status, reason=reason, message=message, since=datetime.now(UTC))
+    if condition.adds_to(deployment.conditions.get(type_)):
+        async with fenced(world.db, world.lease) as conn:
+            await set_condition(conn, condition)
+
+
+def _still(in_force: InForce | None) -> str:
+    return f"; version {in_force.version} stays in force" if in_force else "; nothing is in force yet"

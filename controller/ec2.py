@@ -1,0 +1,184 @@
+"""AWS by boto3, in worker threads: lists instances, ends and starts them, finds what a killed first run left, resolves AMIs.
+
+Called by `controller.observe` and actuation. Everything is answered whole or raises `CloudError`.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import boto3
+from anyio import to_thread
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from controller.errors import Cause, CloudError, classify
+from schemas.vm import Instance
+
+CONFIG = Config(
+    connect_timeout=5, read_timeout=30, retries={"max_attempts": 3, "mode": "standard"}, max_pool_connections=20
+)
+PAGE = 1000
+T = TypeVar("T")
+GONE = ("InvalidInstanceID.NotFound",)
+ABSENT = ("NoSuchEntity", "InvalidKeyPair.NotFound", "InvalidGroup.NotFound")
+
+
+@dataclass(frozen=True)
+class Ec2:
+    """Clients of one account. `endpoint_url` None: AWS itself, or what AWS_ENDPOINT_URL says; keys None: boto3's own search."""
+
+    endpoint_url: str | None = None
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    home_region: str = "us-west-2"  # for what is not asked of a region
+    _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    async def list_instances(self, region: str, deployment_id: UUID) -> tuple[Instance, ...]:
+        """All instances that carry this deployment's tag, of every state, from all pages; CloudError when one page fails."""
+        return await self._call(f"listing the instances of {region}", self._list_instances, region, deployment_id)
+
+    def _list_instances(self, region: str, deployment_id: UUID) -> tuple[Instance, ...]:
+        asked_at = datetime.now(UTC)
+        pages = (
+            self._client("ec2", region)
+            .get_paginator("describe_instances")
+            .paginate(
+                Filters=[{"Name": "tag:lablink:deployment-id", "Values": [str(deployment_id)]}],
+                PaginationConfig={"PageSize": PAGE},
+            )
+        )
+        return tuple(
+            _read_instance(raw, region, asked_at)
+            for page in pages
+            for reservation in page["Reservations"]
+            for raw in reservation["Instances"]
+        )
+
+    async def terminate(self, region: str, instance_ids: Sequence[str]) -> None:
+        """End these; one that is gone already is fine."""
+        await self._call(f"ending {', '.join(instance_ids)}", self._each, "terminate_instances", region, instance_ids)
+
+    async def start(self, region: str, instance_ids: Sequence[str]) -> None:
+        """Start these; one that runs already is fine."""
+        await self._call(f"starting {', '.join(instance_ids)}", self._each, "start_instances", region, instance_ids)
+
+    def _each(self, method: str, region: str, instance_ids: Sequence[str]) -> None:
+        """One call an instance: AWS refuses a whole call for one id that it does not know."""
+        for instance_id in instance_ids:
+            try:
+                getattr(self._client("ec2", region), method)(InstanceIds=[instance_id])
+            except ClientError as error:
+                if _code(error) not in GONE:
+                    raise
+
+    async def read_account_id(self) -> str:
+        """The account that the credentials are of (STS GetCallerIdentity)."""
+        identity = await self._call(
+            "asking AWS who we are", lambda: self._client("sts", self.home_region).get_caller_identity()
+        )
+        return str(identity["Account"])
+
+    async def resolve_ami(self, region: str, path: str) -> str:
+        """The AMI id that an SSM parameter holds, such as /aws/service/canonical/ubuntu/…/ami-id."""
+        what = f"reading the SSM parameter {path} in {region}"
+        found = await self._call(what, lambda: self._client("ssm", region).get_parameter(Name=path))
+        value = str(found["Parameter"]["Value"])
+        if not value.startswith("ami-"):
+            raise CloudError(Cause.BAD_AMI, what, "it holds no AMI id")
+        return value
+
+    async def find_base(self, region: str, name: str, iam_name: str) -> dict[str, str]:
+        """What exists of a base under its names, by the keys of `var.adopt` in terraform/pool."""
+        return await self._call(f"looking for the base {name} in {region}", self._find_base, region, name, iam_name)
+
+    def _find_base(self, region: str, name: str, iam_name: str) -> dict[str, str]:
+        ec2, iam = self._client("ec2", region), self._client("iam", self.home_region)
+        found = dict(_find_group(ec2, name))
+        if _exists(lambda: iam.get_role(RoleName=iam_name)):
+            found["role"] = iam_name
+            if _exists(lambda: iam.get_role_policy(RoleName=iam_name, PolicyName="telemetry")):
+                found["role_policy"] = f"{iam_name}:telemetry"
+        if _exists(lambda: iam.get_instance_profile(InstanceProfileName=iam_name)):
+            found["instance_profile"] = iam_name
+        if _exists(lambda: ec2.describe_key_pairs(KeyNames=[name])):
+            found["key_pair"] = name
+        return found
+
+    def _client(self, service: str, region: str) -> Any:
+        """Making a client is slow and not safe in several threads; using one is both."""
+        with self._lock:
+            if (service, region) not in self._clients:
+                session = boto3.Session(self.access_key, self.secret_key, region_name=region)
+                self._clients[service, region] = session.client(service, endpoint_url=self.endpoint_url, config=CONFIG)  # type: ignore[call-overload]
+            return self._clients[service, region]
+
+    async def _call(self, what: str, work: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await to_thread.run_sync(work, *arguments, abandon_on_cancel=True)
+        except (ClientError, BotoCoreError) as error:
+            raise CloudError(classify(f"{type(error).__name__}: {error}", Cause.PROVIDER), what, str(error)) from error
+
+
+def _find_group(ec2: Any, name: str) -> Iterator[tuple[str, str]]:
+    """The group of that name in the default VPC, with its rules by network."""
+    vpcs = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    if not vpcs:
+        return
+    filters = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpcs[0]["VpcId"]]}]
+    for group in ec2.describe_security_groups(Filters=filters)["SecurityGroups"]:
+        yield "security_group", group["GroupId"]
+        of_group = [{"Name": "group-id", "Values": [group["GroupId"]]}]
+        for page in ec2.get_paginator("describe_security_group_rules").paginate(Filters=of_group):
+            for rule in page["SecurityGroupRules"]:
+                yield from _read_rule(rule)
+
+
+def _read_rule(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    cidr = rule.get("CidrIpv4") or rule.get("CidrIpv6")
+    if cidr and rule["IsEgress"] and rule["IpProtocol"] == "-1":
+        yield f"egress:{cidr}", rule["SecurityGroupRuleId"]
+    if (
+        cidr
+        and not rule["IsEgress"]
+        and (rule["IpProtocol"], rule.get("FromPort"), rule.get("ToPort")) == ("tcp", 22, 22)
+    ):
+        yield f"ingress:{cidr}", rule["SecurityGroupRuleId"]
+
+
+def _exists(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except ClientError as error:
+        if _code(error) in ABSENT:
+            return False
+        raise
+    return True
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _read_instance(raw: Mapping[str, Any], region: str, asked_at: datetime) -> Instance:
+    tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])}
+    generation = tags.get("lablink:generation", "")
+    return Instance(
+        instance_id=raw["InstanceId"],
+        region=region,
+        hostname=tags.get("lablink:hostname"),
+        pool=tags.get("lablink:pool"),
+        generation=int(generation) if generation.isdecimal() else None,
+        state=raw["State"]["Name"],
+        instance_type=raw["InstanceType"],
+        image_id=raw["ImageId"],
+        zone=raw.get("Placement", {}).get("AvailabilityZone"),
+        public_ip=raw.get("PublicIpAddress"),
+        private_ip=raw.get("PrivateIpAddress"),
+        launched_at=raw["LaunchTime"],
+        first_seen_at=asked_at,
+    )

@@ -1,0 +1,67 @@
+"""Terms of leadership: stand by until the lease is free, lead until it is lost or the program is told to stop.
+
+Called by `controller.__main__`; everything that acts runs inside `lead`, so that losing the lease ends it all at once.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import anyio
+import structlog
+
+from store.db import UNREACHABLE, Db
+from store.lease import Lease, LeaseLost, release_lease, renew_lease, take_lease
+
+log = structlog.get_logger()
+
+Lead = Callable[[Lease], Awaitable[None]]
+
+
+async def stand_by(db: Db, ttl_s: float, lead: Lead, stopping: anyio.Event) -> None:
+    """Take the lease whenever it is free and lead under it, term after term, until `stopping` is set."""
+    holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
+    while not stopping.is_set():
+        lease = await _try_to_take(db, holder, ttl_s)
+        if lease is None:
+            with anyio.move_on_after(ttl_s / 3):
+                await stopping.wait()
+            continue
+        log.info("leading", token=lease.token)
+        try:
+            await _term(db, lease, ttl_s, lead)
+        except* LeaseLost as lost:
+            log.warning("no longer leading", reason=str(lost.exceptions[0]))
+
+
+async def _term(db: Db, lease: Lease, ttl_s: float, lead: Lead) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(_renew, db, lease, ttl_s)
+        await lead(lease)
+        group.cancel_scope.cancel()
+    await release_lease(db, lease)
+
+
+async def _try_to_take(db: Db, holder: str, ttl_s: float) -> Lease | None:
+    try:
+        return await take_lease(db, holder, ttl_s)
+    except UNREACHABLE as error:
+        log.warning("the database cannot be reached; trying again", error=str(error))
+        return None
+
+
+async def _renew(db: Db, lease: Lease, ttl_s: float) -> None:
+    """Renew three times in a lifetime; a database that stays away for a lifetime costs the lease."""
+    good_until = time.monotonic() + ttl_s
+    while True:
+        await anyio.sleep(ttl_s / 3)
+        asked_at = time.monotonic()
+        try:
+            with anyio.fail_after(max(0.1, good_until - asked_at)):
+                await renew_lease(db, lease, ttl_s)
+            good_until = asked_at + ttl_s
+        except (*UNREACHABLE, TimeoutError) as error:
+            if time.monotonic() >= good_until:
+                raise LeaseLost("the lease could not be renewed in time: the database cannot be reached") from error

@@ -1,0 +1,37 @@
+"""The spine: what happens at each wake-up. Both loops are level-triggered; a crash anywhere is repaired by the next round."""
+
+from controller.actuate import actuate_once
+from controller.actuator import Actuator
+from controller.commit import commit_decision, commit_status
+from controller.decide.invariants import check_invariants
+from controller.decide.pool import decide
+from controller.desired import sync_desired
+from controller.observe import take_snapshot
+from controller.unapplied import find_unapplied
+from controller.world import World
+from store.desired import read_in_force
+
+
+async def reconcile_once(world: World) -> None:
+    """Compare what is declared with what is, decide what follows, write it down, and wake who applies it. All pools at once."""
+    await sync_desired(world)
+    snapshot = await take_snapshot(world)
+    if snapshot is None:
+        return
+    decision = decide(snapshot)
+    check_invariants(snapshot, decision)
+    await commit_decision(world, snapshot, decision)
+    await commit_status(world, snapshot, decision)
+    world.sight.busy = not all(pool.converged for pool in decision.pools.values())
+    for pool in find_unapplied(snapshot, decision):
+        world.wake("actuate", pool)
+
+
+async def actuate_pool(world: World, actuator: Actuator, pool: str) -> float | None:
+    """Bring AWS to the rows of one pool through Terraform; seconds after which it is worth another look, if any."""
+    async with world.db.connection() as conn:
+        in_force = await read_in_force(conn)
+    if in_force is None or world.sight.observe_only:
+        return None
+    outcome = await actuate_once(actuator, in_force.lab, pool, world.sight.listings)
+    return 0.0 if outcome.more_work else outcome.retry_after_s

@@ -1,0 +1,135 @@
+"""Working copies of the client tier's modules: one folder a state, one initialised template a module, shared by its states.
+
+Called by actuation in worker threads; touches `work_dir` alone. `terraform init` is needed once a template, never again: what it
+makes (`TF_DATA_DIR`, the dependency lock file) depends on the module's files and the kind of backend, not on the state.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+BACKENDS = {
+    # All that belongs to one run comes by TF_HTTP_… from the environment, so no password lies in a file.
+    "database": 'terraform {\n  backend "http" {}\n}\n',
+    # Relative to the working copy, so that all copies share one initialisation.
+    "local": 'terraform {\n  backend "local" {\n    path = "terraform.tfstate"\n  }\n}\n',
+}
+LEFTOVERS = ("run.tfvars.json", "run.tfplan", "errored.tfstate", "crash.log")
+MARK = ".module"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where Terraform runs for one state. Variables and plan hold tokens: mode 0600, gone after each run."""
+
+    folder: Path
+    template: Path
+
+    @property
+    def variables(self) -> Path:
+        return self.folder / LEFTOVERS[0]
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / LEFTOVERS[1]
+
+    @property
+    def data_dir(self) -> Path:
+        return self.template / ".terraform"
+
+    @property
+    def initialised(self) -> bool:
+        return (self.template / ".ready").exists()
+
+    def mark_initialised(self) -> None:
+        """The dependency lock file that init wrote goes where the plans look for it."""
+        (self.template / ".ready").touch()
+        _copy_files(self.template, self.folder)
+
+    def write_variables(self, text: str) -> None:
+        descriptor = os.open(self.variables, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def clean(self) -> None:
+        """Remove what a run leaves. A state that could not be saved goes, too: a listing is the truth about what exists."""
+        for name in LEFTOVERS:
+            (self.folder / name).unlink(missing_ok=True)
+
+    @property
+    def local_state(self) -> Path:
+        return self.folder / "terraform.tfstate"
+
+    def read_local_state(self) -> bytes | None:
+        return self.local_state.read_bytes() if self.local_state.exists() else None
+
+    def forget_local_state(self) -> None:
+        for name in ("terraform.tfstate", "terraform.tfstate.backup"):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def prepare_workspace(work_dir: Path, module: Path, backend: str, state_key: str) -> Workspace:
+    """The working copy of `module` for a state, brought to the module's present files. OSError when the disk does not let us."""
+    module, work_dir = module.absolute(), work_dir.absolute()
+    digest = _hash_files(module, backend)
+    template = work_dir / "modules" / f"{module.name}-{backend}-{digest[:16]}"
+    folder = work_dir / "states" / backend / state_key
+    _make_private(work_dir)
+    if not template.exists():
+        draft = template.with_name(
+            f".{template.name}.{os.getpid()}.{hashlib.sha256(state_key.encode()).hexdigest()[:8]}"
+        )
+        shutil.copytree(module, draft, ignore=_ignore, dirs_exist_ok=True)
+        (draft / "backend.tf").write_text(BACKENDS[backend])
+        try:
+            draft.rename(template)
+        except OSError:  # another state was quicker
+            shutil.rmtree(draft)
+            if not template.exists():
+                raise
+    workspace = Workspace(folder, template)
+    mark = folder / MARK
+    if not mark.exists() or mark.read_text() != digest:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in [*folder.glob("*.tf"), *folder.glob("*.tf.json")]:
+            stale.unlink()
+        _copy_files(template, folder)
+        mark.write_text(digest)
+    return workspace
+
+
+def _make_private(folder: Path) -> None:
+    """Terraform's plans, variables and local states hold tokens."""
+    if not folder.exists():
+        folder.mkdir(parents=True, mode=0o700)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(".terraform", ".ready"), dirs_exist_ok=True)
+
+
+def _ignore(_folder: str, names: list[str]) -> set[str]:
+    """A developer's own `terraform init` in the source tree is none of ours."""
+    return {
+        name
+        for name in names
+        if (name.startswith(".terraform") and name != ".terraform.lock.hcl") or ".tfstate" in name
+    }
+
+
+def _hash_files(module: Path, backend: str) -> str:
+    digest = hashlib.sha256(BACKENDS[backend].encode())
+    for path in sorted(_walk(module)):
+        digest.update(f"{path.relative_to(module)}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _walk(module: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(module):
+        folders[:] = [name for name in folders if name not in _ignore(folder, folders)]
+        ignored = _ignore(folder, names)
+        yield from (Path(folder) / name for name in names if name not in ignored)

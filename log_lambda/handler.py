@@ -1,0 +1,113 @@
+"""AWS Lambda behind a CloudWatch Logs subscription: brings the lines of client VMs to the allocator. Standard library only.
+
+Raises what it could not deliver, so that AWS tries again and the dead-letter queue holds what never got through; the
+allocator stores each event id once, so a repetition is harmless. Environment: ALLOCATOR_URL, LOG_TOKEN.
+"""
+
+import base64
+import gzip
+import json
+import os
+import random
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+MOST_BYTES = 3_500_000  # of a body; the allocator refuses more than 4 MiB
+TIMEOUT_S = 10.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 8.0
+SPARE_S = 3.0  # kept of the Lambda's time, so that it raises instead of being cut off
+WITHOUT_CONTEXT_S = 50.0
+LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class DeliveryError(Exception):
+    """The allocator did not take the lines; AWS is to call again with the same event."""
+
+
+def handler(event: dict[str, Any], context: Any = None) -> dict[str, int]:
+    """Entry point. https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html"""
+    batch = decode(event)
+    if batch["messageType"] != "DATA_MESSAGE":
+        return {"lines": 0}  # a CONTROL_MESSAGE asks only whether we are there
+    remaining_s = context.get_remaining_time_in_millis() / 1000 if context else WITHOUT_CONTEXT_S
+    until = time.monotonic() + remaining_s - SPARE_S
+    for body in split(batch):
+        deliver(body, until)
+    return {"lines": len(batch["logEvents"])}
+
+
+def decode(event: dict[str, Any]) -> dict[str, Any]:
+    """What CloudWatch packed: gzip in base64 in JSON."""
+    batch: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
+    return batch
+
+
+def split(batch: dict[str, Any]) -> Iterator[bytes]:
+    """Bodies of at most `MOST_BYTES`, in the order of the lines; one longer line goes alone (CloudWatch's limit is 1 MB)."""
+    events: list[dict[str, Any]] = []
+    size = 0
+    for line in batch["logEvents"]:
+        length = len(json.dumps(line)) * 2  # a line is sent twice: as a message and as an event
+        if events and size + length > MOST_BYTES:
+            yield render(batch, events)
+            events, size = [], 0
+        events.append(line)
+        size += length
+    if events:
+        yield render(batch, events)
+
+
+def render(batch: dict[str, Any], events: list[dict[str, Any]]) -> bytes:
+    """The body of `POST /api/vm-logs`: `messages` for older allocators, `events` with the ids for ours."""
+    body = {
+        "log_group": batch["logGroup"],
+        "log_stream": batch["logStream"],
+        "messages": [event["message"] for event in events],
+        "events": [{name: event[name] for name in ("id", "timestamp", "message")} for event in events],
+    }
+    return json.dumps(body).encode()
+
+
+def deliver(body: bytes, until: float) -> None:
+    """Post, again and again with growing random pauses while the answer may differ later; raises DeliveryError."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        trouble, asked_s = post(body, max(1.0, min(TIMEOUT_S, until - time.monotonic())))
+        if trouble is None:
+            return
+        wait_s = max(asked_s, random.uniform(pause_s / 2, pause_s))  # noqa: S311 (spreads the calls, guards nothing)
+        if time.monotonic() + wait_s > until:
+            raise DeliveryError(f"the allocator did not take the lines in time: {trouble}")
+        time.sleep(wait_s)
+        pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+
+
+def post(body: bytes, timeout_s: float) -> tuple[str | None, float]:
+    """What went wrong (None: nothing) and for how many seconds the allocator asked to be left alone."""
+    url = os.environ["ALLOCATOR_URL"].rstrip("/") + "/api/vm-logs"
+    headers = {"Content-Type": "application/json"}
+    if token := os.environ.get("LOG_TOKEN", ""):
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310 (the operator's URL)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310
+            response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return refusal(error)
+    except (OSError, ValueError) as error:
+        return str(error), 0.0
+    return None, 0.0
+
+
+def refusal(error: urllib.error.HTTPError) -> tuple[str, float]:
+    """A refusal that a repetition may overcome; raises DeliveryError at once for any other."""
+    sentence = f"{error.code} {error.read(500).decode(errors='replace')}"
+    if error.code not in LATER:
+        raise DeliveryError(f"the allocator refused the lines: {sentence}")
+    asked = error.headers.get("Retry-After", "")
+    return sentence, min(float(asked), LONGEST_PAUSE_S) if asked.isdecimal() else 0.0

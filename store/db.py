@@ -1,0 +1,60 @@
+"""Connections to PostgreSQL: one psycopg pool a process, opened by the wiring of each program and handed to whoever needs it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+Connection = AsyncConnection[DictRow]
+Db = AsyncConnectionPool[Connection]
+
+UNREACHABLE = (OperationalError, PoolTimeout)
+"""What psycopg raises while PostgreSQL is away; callers wait and try again, nothing is lost."""
+
+
+@asynccontextmanager
+async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
+    """A pool of at most `max_size` connections whose rows are dicts and which are checked before they are lent."""
+    pool: Db = AsyncConnectionPool(
+        dsn,
+        connection_class=AsyncConnection[DictRow],
+        kwargs={"row_factory": dict_row, "autocommit": True},
+        min_size=1,
+        max_size=max_size,
+        timeout=10,
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def transaction(db: Db) -> AsyncIterator[Connection]:
+    """A connection inside a transaction of its own, committed at the end, rolled back on an error."""
+    async with db.connection() as conn, conn.transaction():
+        yield conn
+
+
+NOTIFY = "SELECT pg_notify(%s, %s)"
+
+
+async def notify(conn: Connection, channel: str, key: str = "") -> None:
+    """Wake who listens on `channel` when this transaction commits. A key, never data: the reader reads the tables."""
+    await conn.execute(NOTIFY, (channel, key))
+
+
+async def fetch(conn: Connection, sql: str, params: Any = None) -> list[DictRow]:
+    """All rows of one statement."""
+    return await (await conn.execute(sql, params)).fetchall()
+
+
+async def fetch_one(conn: Connection, sql: str, params: Any = None) -> DictRow | None:
+    """The first row of one statement, or None."""
+    return await (await conn.execute(sql, params)).fetchone()

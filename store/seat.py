@@ -1,0 +1,93 @@
+"""The seats of VMs: whether a VM can be bound to a person. Written by bind, free, release and drain alone.
+
+Called by `api` and by the controller's commit. Lock order: pool (advisory), assignment, seat.
+"""
+
+from collections.abc import Sequence
+
+from schemas.vm import Seat
+from store.db import Connection, fetch, fetch_one
+
+LOCK_POOL = "SELECT pg_advisory_xact_lock(7, hashtext(%s))"
+
+
+async def lock_pool(conn: Connection, pool: str) -> None:
+    """Whatever gives, takes or drains seats of a pool waits its turn here; held to the end of the transaction.
+
+    A statement of its own: taken inside the statement that reads the seats, its snapshot would be older than the lock.
+    """
+    await conn.execute(LOCK_POOL, (pool,))
+
+
+FREE = """
+WITH polling AS (
+    SELECT s.hostname FROM seat s JOIN vm v USING (hostname)
+     WHERE s.hostname = ANY(%s) AND s.state = 'closed' AND v.phase = 'live' AND NOT v.cordoned
+), freed AS (
+    UPDATE seat s SET state = 'free', free_since = now() FROM polling p
+     WHERE s.hostname = p.hostname AND s.state = 'closed'
+    RETURNING s.hostname, s.pool
+), ready AS (
+    UPDATE vm v SET ready_at = now(), version = v.version + 1 FROM freed f
+     WHERE v.hostname = f.hostname AND v.ready_at IS NULL
+    RETURNING v.hostname
+)
+SELECT f.hostname, f.pool, r.hostname IS NOT NULL AS first FROM freed f LEFT JOIN ready r USING (hostname)
+"""
+
+
+async def free_seats(conn: Connection, hostnames: Sequence[str]) -> list[tuple[str, str, bool]]:
+    """Open the closed seats of VMs that ask for work; (host name, pool, whether it became ready for the first time).
+
+    Only live VMs that are not cordoned are freed. No pool lock: a seat that nobody can be bound to yet cannot race with
+    a binding, and a drain that comes first leaves nothing to free.
+    """
+    return [(row["hostname"], row["pool"], row["first"]) for row in await fetch(conn, FREE, (list(hostnames),))]
+
+
+DRAIN = """
+UPDATE seat SET state = 'draining', free_since = NULL
+ WHERE hostname = %s AND state IN ('closed', 'free') RETURNING hostname
+"""
+
+
+async def drain_seat(conn: Connection, pool: str, hostname: str) -> bool:
+    """From now on nobody is bound to this VM, for ever. False when a person has it: then nothing is changed."""
+    await lock_pool(conn, pool)
+    return await fetch_one(conn, DRAIN, (hostname,)) is not None
+
+
+CLOSE = "UPDATE seat SET state = 'closed', free_since = NULL WHERE hostname = %s AND state = 'free'"
+
+
+async def close_seat(conn: Connection, pool: str, hostname: str) -> None:
+    """A free seat is not given for now (its VM is cordoned); the VM's next poll opens it when the cordon is gone."""
+    await lock_pool(conn, pool)
+    await conn.execute(CLOSE, (hostname,))
+
+
+READ = "SELECT state FROM seat WHERE hostname = %s"
+
+
+async def read_seat(conn: Connection, hostname: str) -> Seat | None:
+    """The state of one seat, or None when there is no such VM."""
+    row = await fetch_one(conn, READ, (hostname,))
+    return Seat(row["state"]) if row else None
+
+
+COUNT_FREE = "SELECT count(*) AS free FROM seat WHERE state = 'free' AND (%(pool)s::text IS NULL OR pool = %(pool)s)"
+
+
+async def count_free(conn: Connection, pool: str | None = None) -> int:
+    """How many VMs a person could get right now, of one pool or of all."""
+    row = await fetch_one(conn, COUNT_FREE, {"pool": pool})
+    return int(row["free"]) if row else 0
+
+
+LONGEST_FREE = "SELECT pool FROM seat WHERE state = 'free' AND pool = ANY(%s) ORDER BY free_since LIMIT 1"
+
+
+async def read_longest_free(conn: Connection, pools: Sequence[str]) -> str | None:
+    """Which of these pools has the VM that has been free for longest; None while all are taken."""
+    row = await fetch_one(conn, LONGEST_FREE, (list(pools),))
+    return row["pool"] if row else None

@@ -1,0 +1,81 @@
+"""Secrets in the database, encrypted with AES-256-GCM under the deployment's encryption key.
+
+Called by actuation (SSH keys of pools, Terraform's states). The database alone, or a dump of it, gives nothing away.
+"""
+
+import base64
+import binascii
+import os
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from store.db import Connection, fetch_one
+
+NONCE_BYTES = 12
+VERSION = b"\x01"
+
+
+class SecretError(Exception):
+    """A key that is none, or a value that this key does not open."""
+
+
+class Cipher:
+    """Seals bytes for one name: what was sealed for one name cannot be passed off as another's."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != 32:
+            raise SecretError(
+                f"the encryption key has {len(key)} bytes: it must be 32 bytes (`openssl rand -base64 32`)"
+            )
+        self._aead = AESGCM(key)
+
+    def seal(self, name: str, value: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return VERSION + nonce + self._aead.encrypt(nonce, value, name.encode())
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """SecretError when it was sealed under another key or name, or was changed."""
+        version, nonce, rest = sealed[:1], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+        try:
+            if version != VERSION:
+                raise InvalidTag
+            return self._aead.decrypt(nonce, rest, name.encode())
+        except InvalidTag:
+            raise SecretError(
+                f"the stored {name} does not open with this encryption key: start with the key that this database was made with"
+            ) from None
+
+
+def read_key(text: str) -> bytes:
+    """The 32 bytes of an encryption key that is written in base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise SecretError("the encryption key is not base64: make one with `openssl rand -base64 32`") from None
+
+
+READ = "SELECT value FROM secret WHERE name = %s"
+
+
+async def read_secret(conn: Connection, cipher: Cipher, name: str) -> bytes | None:
+    row = await fetch_one(conn, READ, (name,))
+    return cipher.open(name, bytes(row["value"])) if row else None
+
+
+KEEP = "INSERT INTO secret (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING"
+
+
+async def keep_secret(conn: Connection, cipher: Cipher, name: str, value: bytes) -> bytes:
+    """Store a secret unless there is one already; the one that is stored."""
+    await conn.execute(KEEP, (name, cipher.seal(name, value)))
+    stored = await read_secret(conn, cipher, name)
+    assert stored is not None
+    return stored
+
+
+FORGET = "DELETE FROM secret WHERE name = %s"
+
+
+async def forget_secret(conn: Connection, name: str) -> None:
+    await conn.execute(FORGET, (name,))

@@ -1,0 +1,124 @@
+"""Reads the whole world of a tick, desired and observed, in one REPEATABLE READ transaction of pipelined statements.
+
+Called by the controller's loop, and by the API for previews; writes nothing.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from schemas.pool import Base, PoolRow, Refusal, Run
+from schemas.snapshot import Listing, Snapshot
+from schemas.vm import Instance, Vm
+from store.db import Connection, Db
+from store.desired import parse_document
+
+NEWEST = """
+SELECT now() AS now, d.id AS deployment_id, v.version, v.document::text AS document
+  FROM deployment d CROSS JOIN LATERAL (SELECT * FROM desired_version ORDER BY version DESC LIMIT 1) v
+"""
+
+POOLS = """
+SELECT name, generation, observed_generation, counter, shards, removed, ami, ami_source, startup_script,
+       failures, failed_at, failure, batch, conditions
+  FROM pool ORDER BY name
+"""
+
+VM_COLUMNS = """
+v.hostname, v.pool, v.region, v.shard, v.generation, v.spec_hash, v.spec, v.phase, v.in_state, v.version, v.token_version,
+v.reason, v.instance_id, v.public_ip, v.private_ip, v.zone, v.cordoned, v.status, v.gpu_health, v.in_use, v.reporter,
+v.created_at, v.launched_at, v.ready_at, v.started_at, h.heard_at, coalesce(s.state, 'closed') AS seat, s.assignment_id,
+i.state AS instance_state, i.missing_since
+  FROM vm v
+  LEFT JOIN vm_heard h USING (hostname)
+  LEFT JOIN seat s USING (hostname)
+  LEFT JOIN instance i ON i.instance_id = v.instance_id
+"""
+
+PRESENT_VMS = f"SELECT {VM_COLUMNS} WHERE v.phase <> 'gone' ORDER BY v.hostname"
+
+UNRECORDED = """
+SELECT * FROM instance i
+ WHERE NOT EXISTS (SELECT FROM vm v WHERE v.instance_id = i.instance_id AND v.phase <> 'gone')
+   AND i.state <> 'terminated' AND i.missing_since IS NULL
+ ORDER BY instance_id
+"""
+
+GONE_BUT_SEEN = f"""
+SELECT {VM_COLUMNS}
+ WHERE v.phase = 'gone' AND v.hostname IN (
+       SELECT hostname FROM instance WHERE state <> 'terminated' AND missing_since IS NULL)
+"""
+
+BASES = "SELECT pool, region, wanted, applied_hash, outputs FROM base ORDER BY pool, region"
+
+NEWEST_RUNS = """
+SELECT r.id, r.state_key, r.pool, r.token, r.started_at, r.must_end_by, r.ended_at, r.outcome, r.cause, r.message,
+       r.creates, r.imports, r.deletes
+  FROM (SELECT DISTINCT pool || '/' || region || '/' || shard AS state_key FROM vm WHERE phase <> 'gone'
+        UNION SELECT pool || '/' || region || '/base' FROM base) k
+ CROSS JOIN LATERAL (SELECT * FROM run WHERE run.state_key = k.state_key ORDER BY id DESC LIMIT 1) r
+"""
+
+REFUSALS = "SELECT * FROM refusal WHERE refused_at > now() - interval '1 hour' ORDER BY region, zone, instance_type"
+
+API_UP_SINCE = "SELECT min(up_since) AS up_since FROM api_process WHERE seen_at > now() - interval '30 seconds'"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What only the observing process knows: how fresh its listings are, and whether it may act at all."""
+
+    listings: Mapping[str, Listing]
+    observe_only: str | None = None
+    settle_s: float = 60.0
+
+
+async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
+    """The world at one instant of the database's clock, or None while no desired version was ever accepted."""
+    async with db.connection() as conn, one_view(conn), conn.pipeline():
+        reads = [
+            await conn.execute(sql)
+            for sql in (
+                NEWEST,
+                POOLS,
+                PRESENT_VMS,
+                UNRECORDED,
+                GONE_BUT_SEEN,
+                BASES,
+                NEWEST_RUNS,
+                REFUSALS,
+                API_UP_SINCE,
+            )
+        ]
+        rows = [await read.fetchall() for read in reads]
+    newest, pools, vms, unrecorded, gone, bases, runs, refusals, api = rows
+    if not newest:
+        return None
+    return Snapshot(
+        now=newest[0]["now"],
+        deployment_id=newest[0]["deployment_id"],
+        version=newest[0]["version"],
+        lab=parse_document(newest[0]["document"]),
+        pools={row["name"]: PoolRow.model_validate(row) for row in pools},
+        vms=tuple(Vm.model_validate(row) for row in vms),
+        instances=tuple(Instance.model_validate(row) for row in unrecorded),
+        gone={row["hostname"]: Vm.model_validate(row) for row in gone},
+        listings=dict(observation.listings),
+        bases=tuple(Base.model_validate(row) for row in bases),
+        runs={row["state_key"]: Run.model_validate(row) for row in runs},
+        refusals=tuple(Refusal.model_validate(row) for row in refusals),
+        api_up_since=api[0]["up_since"],
+        observe_only=observation.observe_only,
+        settle_s=observation.settle_s,
+    )
+
+
+@asynccontextmanager
+async def one_view(conn: Connection) -> AsyncIterator[None]:
+    """A read-only REPEATABLE READ transaction on an autocommit connection: every statement sees the same instant."""
+    await conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        yield
+    finally:
+        await conn.execute("COMMIT")

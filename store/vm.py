@@ -1,0 +1,193 @@
+"""Rows of client VMs as the API reads them, and what VMs say of themselves, always written for many in one statement.
+
+A heartbeat goes to `vm_heard`, apart from `vm`; reports touch a row of `vm` only when they say something new.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from schemas.frozen import Frozen
+from schemas.vm import GpuHealth, Phase, Vm, VmStatus
+from store.db import Connection, fetch, fetch_one
+from store.state import VM_COLUMNS
+
+ONE = f"SELECT {VM_COLUMNS} WHERE v.hostname = %s"
+
+
+async def read_vm(conn: Connection, hostname: str) -> Vm | None:
+    """One VM, also one that is gone."""
+    row = await fetch_one(conn, ONE, (hostname,))
+    return Vm.model_validate(row) if row else None
+
+
+LIST = f"""
+SELECT {VM_COLUMNS}
+ WHERE v.phase <> 'gone' AND (%(pool)s::text IS NULL OR v.pool = %(pool)s)
+   AND (%(status)s::text IS NULL OR v.status = %(status)s) AND v.hostname > %(after)s
+ ORDER BY v.hostname LIMIT %(limit)s
+"""
+
+
+async def list_vms(
+    conn: Connection, *, pool: str | None = None, status: str | None = None, after: str = "", limit: int = 100
+) -> Sequence[Vm]:
+    """VMs that are not gone, by host name; `after` is the cursor."""
+    rows = await fetch(conn, LIST, {"pool": pool, "status": status, "after": after, "limit": limit})
+    return [Vm.model_validate(row) for row in rows]
+
+
+STATUSES = """
+SELECT hostname, coalesce(status, 'initializing') AS status FROM vm
+ WHERE phase IN ('planned', 'live', 'draining') AND (%(hostname)s::text IS NULL OR hostname = %(hostname)s)
+ ORDER BY hostname
+"""
+
+
+async def read_statuses(conn: Connection, hostname: str | None = None) -> dict[str, str]:
+    """The last word of each VM that exists (or of one): `initializing` until it has said any."""
+    return {row["hostname"]: row["status"] for row in await fetch(conn, STATUSES, {"hostname": hostname})}
+
+
+class Caller(Frozen):
+    """What has to be known of a VM to hear it: who it is, and what it said last."""
+
+    hostname: str
+    pool: str
+    phase: Phase
+    token_version: int
+    public_ip: str | None
+    private_ip: str | None
+    in_use: bool
+    reporter: bool
+    code_version: int | None  # of its person's command; None: nobody has it
+    delivered_version: int | None
+
+
+CALLERS = """
+SELECT v.hostname, v.pool, v.phase, v.token_version, v.public_ip, v.private_ip, v.in_use, v.reporter,
+       a.code_version, a.delivered_version
+  FROM vm v LEFT JOIN assignment a ON a.hostname = v.hostname AND a.status = 'active'
+ WHERE v.hostname = ANY(%s) AND v.phase <> 'gone'
+"""
+
+
+async def read_callers(conn: Connection, hostnames: Sequence[str]) -> dict[str, Caller]:
+    """Those of these names that are VMs, by name."""
+    return {row["hostname"]: Caller(**row) for row in await fetch(conn, CALLERS, (list(hostnames),))}
+
+
+GENERATIONS = "SELECT hostname, token_version FROM vm WHERE phase <> 'gone'"
+
+
+async def read_token_versions(conn: Connection) -> dict[str, int]:
+    """The generation of every present VM's token."""
+    return {row["hostname"]: row["token_version"] for row in await fetch(conn, GENERATIONS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a VM says of itself; None: it said nothing about that. Durations in seconds."""
+
+    hostname: str
+    status: VmStatus | None = None
+    gpu_health: GpuHealth | None = None
+    in_use: bool | None = None
+    reporter: bool | None = None
+    cloud_init_s: float | None = None
+    container_s: float | None = None
+
+
+REPORT_COLUMNS = tuple(name for name in Report.__slots__ if name != "hostname")
+RECORD = """
+WITH r AS (SELECT * FROM unnest(%(hostname)s::text[], %(status)s::text[], %(gpu_health)s::text[], %(in_use)s::bool[],
+                                %(reporter)s::bool[], %(cloud_init_s)s::float8[], %(container_s)s::float8[])
+                    AS r (hostname, status, gpu_health, in_use, reporter, cloud_init_s, container_s)),
+     -- In one order, so that two processes that write overlapping batches wait for each other instead of deadlocking.
+     locked AS (SELECT v.hostname FROM vm v JOIN r USING (hostname) ORDER BY v.hostname FOR NO KEY UPDATE OF v)
+UPDATE vm v SET status = coalesce(r.status, v.status), gpu_health = coalesce(r.gpu_health, v.gpu_health),
+                in_use = coalesce(r.in_use, v.in_use), reporter = coalesce(r.reporter, v.reporter),
+                cloud_init_s = coalesce(r.cloud_init_s, v.cloud_init_s),
+                container_s = coalesce(r.container_s, v.container_s), version = v.version + 1
+  FROM r JOIN locked USING (hostname)
+ WHERE v.hostname = r.hostname
+   AND (coalesce(r.status, v.status), coalesce(r.gpu_health, v.gpu_health), coalesce(r.in_use, v.in_use),
+        coalesce(r.reporter, v.reporter), coalesce(r.cloud_init_s, v.cloud_init_s), coalesce(r.container_s, v.container_s))
+       IS DISTINCT FROM (v.status, v.gpu_health, v.in_use, v.reporter, v.cloud_init_s, v.container_s)
+RETURNING v.hostname, v.pool, v.status, v.gpu_health
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A VM whose row a report has changed, as it is now."""
+
+    hostname: str
+    pool: str
+    status: VmStatus | None
+    gpu_health: GpuHealth | None
+
+    @property
+    def broken(self) -> bool:
+        """Whether the controller ought to look at once."""
+        return self.status is VmStatus.ERROR or self.gpu_health is GpuHealth.UNHEALTHY
+
+
+async def record_reports(conn: Connection, reports: Sequence[Report]) -> list[Changed]:
+    """Write what is new in these reports; each host name at most once in them. Only changed rows come back."""
+    params: dict[str, Any] = {"hostname": [report.hostname for report in reports]}
+    params |= {name: [getattr(report, name) for report in reports] for name in REPORT_COLUMNS}
+    return [
+        Changed(
+            hostname=row["hostname"],
+            pool=row["pool"],
+            status=VmStatus(row["status"]) if row["status"] else None,
+            gpu_health=GpuHealth(row["gpu_health"]) if row["gpu_health"] else None,
+        )
+        for row in await fetch(conn, RECORD, params)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """That a VM was heard of, from where, and the gauges that it sent along."""
+
+    hostname: str
+    address: str | None = None
+    gauges: Mapping[str, Any] = field(default_factory=dict)
+
+
+HEARD = """
+INSERT INTO vm_heard AS h (hostname, heard_at, address, gauges)
+SELECT c.hostname, now(), c.address, c.gauges
+  FROM unnest(%(hostname)s::text[], %(address)s::text[], %(gauges)s::jsonb[]) AS c (hostname, address, gauges)
+ WHERE EXISTS (SELECT FROM vm v WHERE v.hostname = c.hostname AND v.phase <> 'gone')
+ ORDER BY c.hostname
+ON CONFLICT (hostname) DO UPDATE
+   SET heard_at = excluded.heard_at, address = coalesce(excluded.address, h.address), gauges = h.gauges || excluded.gauges
+"""
+
+
+async def write_heard(conn: Connection, contacts: Sequence[Contact]) -> None:
+    """These VMs were heard of just now (the database's clock); each host name at most once."""
+    if not contacts:
+        return
+    params = {
+        "hostname": [contact.hostname for contact in contacts],
+        "address": [contact.address for contact in contacts],
+        "gauges": [Jsonb(dict(contact.gauges)) for contact in contacts],
+    }
+    await conn.execute(HEARD, params)
+
+
+CORDON = """
+UPDATE vm SET cordoned = %(cordoned)s, version = version + 1
+ WHERE hostname = %(hostname)s AND phase IN ('planned', 'live') AND cordoned <> %(cordoned)s RETURNING hostname
+"""
+
+
+async def cordon_vm(conn: Connection, hostname: str, cordoned: bool) -> bool:
+    """Whether new people may be given this VM; False when nothing had to change."""
+    return await fetch_one(conn, CORDON, {"hostname": hostname, "cordoned": cordoned}) is not None

@@ -1,0 +1,253 @@
+"""File and record are kept equal; whatever is wrong with the file, the last good version stays in force and is explained."""
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from controller.desired import sync_desired
+from controller.world import World
+from schemas.document import parse_lab
+from schemas.status import Condition
+from store.db import Db, fetch, fetch_one, open_db, transaction
+from store.deployment import read_deployment
+from store.desired import Change, append_version, read_newest
+from tests.controller_world import lead_world
+
+pytestmark = pytest.mark.anyio
+
+FIVE = "pools:\n  client:\n    size: 5  # five seats\n"
+EIGHT = FIVE.replace("5 ", "8 ", 1)
+
+
+@pytest.fixture
+async def db(dsn: str) -> AsyncIterator[Db]:
+    async with open_db(dsn, max_size=4) as db:
+        yield db
+
+
+@pytest.fixture
+async def world(db: Db, dsn: str, tmp_path: Path) -> World:
+    return await lead_world(db, dsn, tmp_path / "lablink.yaml")
+
+
+def edit(world: World, text: str) -> Path:
+    """Write the file as an editor would have some seconds ago."""
+    path = world.settings.desired_file
+    assert path is not None
+    path.write_text(text)
+    os.utime(path, (time.time() - 10, time.time() - 10))
+    return path
+
+
+async def put(db: Db, text: str, based_on: int | None) -> None:
+    async with transaction(db) as conn:
+        await append_version(conn, Change(text, parse_lab(text).lab, "ada", "api"), based_on)
+
+
+async def read_condition(db: Db, kind: str) -> Condition | None:
+    async with db.connection() as conn:
+        return (await read_deployment(conn)).conditions.get(kind)
+
+
+async def in_force(db: Db) -> tuple[int, str, str]:
+    async with db.connection() as conn:
+        newest = await read_newest(conn)
+    assert newest is not None
+    return newest.version, newest.yaml, newest.author
+
+
+async def test_the_first_file_becomes_the_first_version_and_its_pools_rows(world: World, db: Db) -> None:
+    edit(world, FIVE)
+    await sync_desired(world)
+    assert await in_force(db) == (1, FIVE, "file")
+    async with db.connection() as conn:
+        pool = await fetch_one(conn, "SELECT name, generation, removed, ami FROM pool")
+    assert pool is not None
+    assert (pool["name"], pool["generation"], pool["removed"]) == ("client", 1, False)
+    assert pool["ami"].startswith("ami-")
+
+
+async def test_a_file_that_did_not_change_is_no_edit(world: World, db: Db) -> None:
+    edit(world, FIVE)
+    for _ in range(3):
+        await sync_desired(world)
+    assert (await in_force(db))[0] == 1
+
+
+async def test_an_edited_file_becomes_the_next_version(world: World, db: Db) -> None:
+    edit(world, FIVE)
+    await sync_desired(world)
+    edit(world, EIGHT)
+    await sync_desired(world)
+    assert await in_force(db) == (2, EIGHT, "file")
+    async with db.connection() as conn:
+        assert [row["generation"] for row in await fetch(conn, "SELECT generation FROM pool")] == [2]
+
+
+async def test_a_change_of_the_record_is_written_to_the_file(world: World, db: Db) -> None:
+    path = edit(world, FIVE)
+    path.chmod(0o640)
+    await sync_desired(world)
+    await put(db, EIGHT, 1)
+    await sync_desired(world)
+    assert path.read_text() == EIGHT
+    assert path.stat().st_mode & 0o777 == 0o640
+    await sync_desired(world)
+    assert (await in_force(db))[0] == 2
+
+
+async def test_an_invalid_file_changes_nothing_and_is_explained_with_its_place(world: World, db: Db) -> None:
+    edit(world, FIVE)
+    await sync_desired(world)
+    edit(world, FIVE.replace("size", "sise"))
+    await sync_desired(world)
+    condition = await read_condition(db, "DesiredValid")
+    assert condition is not None
+    assert not condition.status
+    assert "lablink.yaml:3:5: pools.client.sise" in condition.message
+    assert "version 1 stays in force" in condition.message
+    assert (await in_force(db))[0] == 1
+    edit(world, EIGHT)
+    await sync_desired(world)
+    healed = await read_condition(db, "DesiredValid")
+    assert healed is not None
+    assert healed.status
+
+
+@pytest.mark.parametrize(
+    "text", ["", "pools", "pools:\n  client:\n    size: [", "\x00\xff", "pools: {client: {size: -1}}"]
+)
+async def test_a_broken_file_is_never_taken(world: World, db: Db, text: str) -> None:
+    edit(world, FIVE)
+    await sync_desired(world)
+    edit(world, text)
+    await sync_desired(world)
+    assert (await in_force(db))[:2] == (1, FIVE)
+    condition = await read_condition(db, "DesiredValid")
+    assert condition is not None
+    assert not condition.status
+
+
+async def test_a_deleted_file_leaves_the_version_in_force(world: World, db: Db) -> None:
+    path = edit(world, FIVE)
+    await sync_desired(world)
+    path.unlink()
+    await sync_desired(world)
+    condition = await read_condition(db, "DesiredValid")
+    assert condition is not None
+    assert condition.reason == "FileMissing"
+    assert (await in_force(db))[0] == 1
+    assert not path.exists()
+    edit(world, FIVE)
+    await sync_desired(world)
+    healed = await read_condition(db, "DesiredValid")
+    assert healed is not None
+    assert healed.status
+
+
+async def test_a_file_that_is_being_written_is_not_read_yet(world: World, db: Db) -> None:
+    path = edit(world, FIVE)
+    await sync_desired(world)
+    path.write_text("pools: {}\n")  # just now: perhaps the first half of something
+    await sync_desired(world)
+    assert (await in_force(db))[0] == 1
+
+
+async def test_when_both_sides_changed_nothing_is_lost_and_applying_the_file_resolves_it(world: World, db: Db) -> None:
+    edit(world, FIVE)
+    await sync_desired(world)
+    await put(db, EIGHT, 1)
+    mine = FIVE.replace("five seats", "mine")
+    path = edit(world, mine)
+    await sync_desired(world)
+    conflict = await read_condition(db, "DesiredConflict")
+    assert conflict is not None
+    assert conflict.status
+    assert (await in_force(db))[:2] == (2, EIGHT)
+    assert path.read_text() == mine
+    async with db.connection() as conn:
+        assert (await read_deployment(conn)).file_text == mine
+    await put(db, mine, 2)
+    await sync_desired(world)
+    resolved = await read_condition(db, "DesiredConflict")
+    assert resolved is not None
+    assert not resolved.status
+    assert (await in_force(db))[:2] == (3, mine)
+
+
+async def test_a_file_that_cannot_be_written_stays_behind_and_is_no_edit(world: World, db: Db) -> None:
+    path = edit(world, FIVE)
+    await sync_desired(world)
+    await put(db, EIGHT, 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # as on a full disk; file modes do not stop root
+    try:
+        await sync_desired(world)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    behind = await read_condition(db, "DesiredFileBehind")
+    assert behind is not None
+    assert behind.status
+    assert (path.read_text(), os.listdir(path.parent)) == (FIVE, [path.name])
+    await sync_desired(world)
+    assert (await in_force(db))[:2] == (2, EIGHT)
+    assert path.read_text() == EIGHT
+
+
+async def test_a_removed_pool_keeps_its_counter_for_its_return(world: World, db: Db) -> None:
+    edit(world, FIVE)
+    await sync_desired(world)
+    async with transaction(db) as conn:
+        await conn.execute("UPDATE pool SET counter = 7")
+    edit(world, "pools: {}\n")
+    await sync_desired(world)
+    async with db.connection() as conn:
+        assert await fetch(conn, "SELECT removed, counter FROM pool") == [{"removed": True, "counter": 7}]
+    edit(world, FIVE)
+    await sync_desired(world)
+    async with db.connection() as conn:
+        assert await fetch(conn, "SELECT removed, counter FROM pool") == [{"removed": False, "counter": 7}]
+
+
+async def test_a_missing_startup_script_is_refused_and_a_present_one_is_kept_with_the_pool(
+    world: World, db: Db
+) -> None:
+    text = FIVE + "    startup_script: {path: start.sh}\n"
+    path = edit(world, text)
+    await sync_desired(world)
+    async with db.connection() as conn:
+        assert await read_newest(conn) is None
+    (path.parent / "start.sh").write_text("echo hello\n")
+    await sync_desired(world)
+    async with db.connection() as conn:
+        assert await fetch(conn, "SELECT startup_script FROM pool") == [{"startup_script": "echo hello\n"}]
+
+
+async def test_the_author_is_taken_from_the_last_commit(world: World, db: Db) -> None:
+    path = edit(world, FIVE)
+    git = ["git", "-C", str(path.parent), "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    for command in (["init", "--quiet"], ["add", path.name], ["commit", "--quiet", "-m", "seats"]):
+        subprocess.run([*git, *command], check=True)
+    await sync_desired(world)
+    assert (await in_force(db))[2] == "Ada <ada@example.org>"
+
+
+async def test_at_rest_a_sync_writes_nothing(world: World, db: Db) -> None:
+    edit(world, FIVE)
+    await sync_desired(world)
+    await sync_desired(world)
+    before = await transaction_number(db)
+    await sync_desired(world)
+    assert await transaction_number(db) == before + 1  # only the question itself took a number
+
+
+async def transaction_number(db: Db) -> int:
+    async with db.connection() as conn:
+        row = await fetch_one(conn, "SELECT pg_current_xact_id()::text AS number")
+    assert row is not None
+    return int(row["number"])

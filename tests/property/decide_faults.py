@@ -1,0 +1,94 @@
+"""What happens to a simulated world between two steps: people, clouds and killed runs. Each takes a number to choose by."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from schemas.vm import Phase, Seat, VmStatus
+from tests.property.decide_simulation import Simulation
+
+
+def _nth(names: list[str], number: int) -> str | None:
+    return sorted(names)[number % len(names)] if names else None
+
+
+def _rows(world: Simulation, *seats: Seat) -> list[str]:
+    return [name for name, vm in world.vms.items() if vm.phase is Phase.LIVE and vm.ready_at and vm.seat in seats]
+
+
+def _on_row(*seats: Seat, **changes: Any) -> Callable[[Simulation, int], None]:
+    def fault(world: Simulation, number: int) -> None:
+        if hostname := _nth(_rows(world, *seats), number):
+            world.change(hostname, **changes)
+
+    return fault
+
+
+def _assign(world: Simulation, number: int) -> None:
+    if hostname := _nth(_rows(world, Seat.FREE), number):
+        world.change(hostname, seat=Seat.TAKEN, assignment_id=UUID(int=number + 1))
+
+
+def _on_instance(**changes: Any) -> Callable[[Simulation, int], None]:
+    def fault(world: Simulation, number: int) -> None:
+        alive = [one.instance_id for one in world.instances.values() if one.exists and one.state == "running"]
+        if instance_id := _nth(alive, number):
+            world.change_instance(instance_id, **changes)
+
+    return fault
+
+
+def _vanish(world: Simulation, number: int) -> None:
+    if instance_id := _nth([one.instance_id for one in world.instances.values() if one.exists], number):
+        world.vanished.add(instance_id)
+
+
+def _overlook(world: Simulation, number: int) -> None:
+    if instance_id := _nth([one.instance_id for one in world.instances.values() if one.exists], number):
+        world.overlooked.add(instance_id)
+
+
+def _declare(world: Simulation, **changes: Any) -> None:
+    if "client" in world.pools:
+        world.pools = {**world.pools, "client": {**world.pools["client"], **changes}}
+
+
+def _stray(world: Simulation, number: int) -> None:
+    world.launch(f"lablink-client-dev-{900 + number}", "client")
+
+
+def _riddle(world: Simulation, number: int) -> None:
+    world.launch(f"riddle-{number}", "client")
+
+
+def _duplicate(world: Simulation, number: int) -> None:
+    if hostname := _nth(list(world.vms), number):
+        world.launch(hostname, world.vms[hostname].pool)
+
+
+def _remove(world: Simulation, number: int) -> None:
+    back = {"size": number % 4, "update": {"surge": 1}}
+    world.pools = {"other": world.pools["other"]} if "client" in world.pools else {**world.pools, "client": back}
+
+
+FAULTS: dict[str, Callable[[Simulation, int], None]] = {
+    "nothing": lambda world, number: None,
+    "size": lambda world, number: _declare(world, size=number % 7),
+    "spec": lambda world, number: _declare(world, repository=f"https://example.org/lab/{number}"),
+    "surge": lambda world, number: _declare(world, update={"surge": number % 3, "unavailable": 1 + number % 2}),
+    "pause": lambda world, number: _declare(world, paused=bool(number % 2)),
+    "remove": _remove,
+    "assign": _assign,
+    "release": _on_row(Seat.TAKEN, seat=Seat.DRAINING, assignment_id=None),
+    "fail": _on_row(Seat.FREE, Seat.TAKEN, status=VmStatus.ERROR),
+    "cordon": _on_row(Seat.FREE, cordoned=True),
+    "terminate": _on_instance(state="terminated"),
+    "stop": _on_instance(state="stopped"),
+    "vanish": _vanish,
+    "overlook": _overlook,
+    "stray": _stray,
+    "riddle": _riddle,
+    "duplicate": _duplicate,
+    "deaf": lambda world, number: setattr(world, "deaf", True),
+    "cut": lambda world, number: setattr(world, "cut", True),
+}

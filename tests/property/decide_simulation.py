@@ -1,0 +1,255 @@
+"""A small world without clocks or processes: decisions are carried out as the store and Terraform would, between faults.
+
+Time passes in steps of twenty seconds; each step the cloud is listed, a decision is made and checked, and actuation works.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from controller.decide.invariants import check_invariants
+from controller.decide.pool import decide
+from schemas.decision import Action, Decision
+from schemas.pool import PoolRow, Run
+from schemas.snapshot import Listing, Snapshot
+from schemas.vm import Instance, Phase, Seat, Vm, VmStatus
+from tests.decide_world import NOW, REGION, build_instance, build_lab, build_row
+
+STEP = timedelta(seconds=20)
+SETTLE = timedelta(seconds=60)
+HORIZON = timedelta(minutes=30)
+
+
+@dataclass
+class Simulation:
+    """`pools` is the declaration and may be changed at any time; everything else follows."""
+
+    pools: dict[str, dict[str, Any]]
+    now: datetime = NOW
+    vms: dict[str, Vm] = field(default_factory=dict)
+    gone: dict[str, Vm] = field(default_factory=dict)
+    rows: dict[str, PoolRow] = field(default_factory=dict)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    vanished: set[str] = field(default_factory=set)
+    overlooked: set[str] = field(default_factory=set)  # absent from the next listing, though they run
+    names: set[str] = field(default_factory=set)
+    deaf: bool = False  # the next listing fails
+    cut: bool = False  # the next run is killed before it tells what it made
+    made: int = 0
+
+    def step(self) -> Decision:
+        self.now += STEP
+        self._list_instances()
+        snapshot = self.snapshot()
+        decision = decide(snapshot)
+        check_invariants(snapshot, decision)
+        self._check_truth(snapshot, decision)
+        for action in decision.actions:
+            self._carry_out(action)
+        self._keep_conditions(decision)
+        if not self.deaf:
+            self._actuate()
+        self._boot()
+        self.deaf = self.cut = False
+        self.overlooked.clear()
+        return decision
+
+    def snapshot(self) -> Snapshot:
+        lab = build_lab(self.pools)
+        for name in lab.pools:
+            self.rows.setdefault(name, build_row(name))
+        recorded = {vm.instance_id for vm in self.vms.values()}
+        strangers = [one for one in self.instances.values() if one.instance_id not in recorded and one.exists]
+        carried = {one.hostname for one in strangers}
+        return Snapshot(
+            now=self.now,
+            deployment_id=UUID(int=1),
+            version=1,
+            lab=lab,
+            pools={name: row.model_copy(update={"removed": name not in lab.pools}) for name, row in self.rows.items()},
+            vms=tuple(self._seen(vm) for vm in self.vms.values()),
+            instances=tuple(strangers),
+            gone={name: vm for name, vm in self.gone.items() if name in carried},
+            listings={} if self.deaf else {REGION: Listing(region=REGION, taken_at=self.now)},
+            runs=self.runs,
+            api_up_since=NOW - timedelta(days=1),
+        )
+
+    def present(self, pool: str) -> int:
+        """The truth behind the ceiling: what costs, or will cost, money."""
+        rows = [vm for vm in self.vms.values() if vm.pool == pool]
+        names = {vm.hostname: vm for vm in rows}
+        own = {vm.instance_id for vm in rows}
+        beside = [
+            one for one in self.instances.values() if one.exists and one.pool == pool and one.instance_id not in own
+        ]
+        unrecorded = {
+            str(one.hostname) for one in beside if one.hostname in names and not names[one.hostname].instance_id
+        }
+        return len(rows) + len(beside) - len(unrecorded)
+
+    def usable(self, pool: str) -> int:
+        return sum(vm.pool == pool and vm.ready_at is not None and vm.phase is Phase.LIVE for vm in self.vms.values())
+
+    def change(self, hostname: str, **changes: Any) -> None:
+        vm = self.vms[hostname]
+        self.vms[hostname] = vm.model_copy(update={"version": vm.version + 1, **changes})
+
+    def change_instance(self, instance_id: str, **changes: Any) -> None:
+        if instance_id in self.instances:
+            self.instances[instance_id] = self.instances[instance_id].model_copy(update=changes)
+
+    def launch(self, hostname: str, pool: str | None, **changes: Any) -> Instance:
+        self.made += 1
+        seen = {"launched_at": self.now, "first_seen_at": self.now + STEP, **changes}
+        instance = build_instance(f"i-{self.made}", hostname, pool, **seen)
+        self.instances[instance.instance_id] = instance
+        return instance
+
+    def _seen(self, vm: Vm) -> Vm:
+        instance = self.instances.get(vm.instance_id or "")
+        heard_at = self.now - STEP if vm.ready_at and self._runs(instance) else vm.heard_at
+        seen: dict[str, Any] = {"heard_at": heard_at, "instance_state": None, "missing_since": None}
+        if instance:
+            missing = instance.missing_since
+            seen |= {"instance_state": None if missing else instance.state, "missing_since": missing}
+        return vm.model_copy(update=seen)
+
+    def _runs(self, instance: Instance | None) -> bool:
+        return instance is not None and instance.state == "running" and instance.instance_id not in self.vanished
+
+    def _list_instances(self) -> None:
+        if self.deaf:
+            return
+        for instance_id, instance in list(self.instances.items()):
+            if instance_id in self.vanished | self.overlooked and instance.missing_since is None:
+                self.change_instance(instance_id, missing_since=self.now)
+            elif instance.missing_since and instance_id not in self.vanished | self.overlooked:
+                self.change_instance(instance_id, missing_since=None)
+            if instance.state == "terminated" and self.now - instance.launched_at > HORIZON:
+                self.vanished.add(instance_id)  # EC2 forgets them after a while
+
+    def _check_truth(self, snapshot: Snapshot, decision: Decision) -> None:
+        """Checked against the simulated world, not against what the decision believes of it."""
+        creates: dict[str, int] = {}
+        for action in decision.actions:
+            match action.kind:
+                case "end":
+                    assert self.vms[action.hostname].seat is not Seat.TAKEN, f"{action.hostname} is in use"
+                case "create":
+                    assert action.hostname not in self.names, f"{action.hostname} was used before"
+                    creates[action.pool] = creates.get(action.pool, 0) + 1
+                case "lost":
+                    self._check_two_looks_at_a_loss(action.hostname)
+                case "record" | "adopt" | "end_instance":
+                    first_seen_at = self.instances[action.instance_id].first_seen_at
+                    assert self.now - first_seen_at >= SETTLE, f"{action.instance_id} was seen once"
+                case _:
+                    pass
+        for pool, number in creates.items():
+            declared = snapshot.lab.pools[pool]
+            assert isinstance(declared.size, int)
+            assert self.present(pool) + number <= declared.size + declared.update.surge
+
+    def _check_two_looks_at_a_loss(self, hostname: str) -> None:
+        instance = self.instances.get(self.vms[hostname].instance_id or "")
+        assert instance is not None
+        looks = instance.missing_since is not None and self.now - instance.missing_since >= SETTLE
+        assert looks or instance.state in ("terminated", "shutting-down"), f"{hostname} was missed once"
+
+    def _carry_out(self, action: Action) -> None:
+        match action.kind:
+            case "create" | "adopt":
+                self._add(action)
+            case "end":
+                self.change(action.hostname, phase=Phase.DRAINING, seat=Seat.DRAINING, reason=action.reason)
+            case "lost":
+                lost = {"phase": Phase.LOST, "seat": Seat.DRAINING, "assignment_id": None, "reason": action.reason}
+                self.change(action.hostname, **lost)
+            case "gone":
+                self.gone[action.hostname] = self.vms.pop(action.hostname).model_copy(update={"phase": Phase.GONE})
+            case "record":
+                phase = self.vms[action.hostname].phase
+                live = Phase.LIVE if phase is Phase.PLANNED else phase
+                self.change(action.hostname, instance_id=action.instance_id, phase=live, launched_at=self.now)
+            case "start":
+                self.change(action.hostname, started_at=self.now)
+                self.change_instance(action.instance_id, state="running")
+            case "end_instance":
+                self.change_instance(action.instance_id, verdict="terminate")
+            case _:
+                pass
+
+    def _add(self, action: Action) -> None:
+        assert action.kind == "create" or action.kind == "adopt"
+        self.names.add(action.hostname)
+        row = self.rows[action.pool]
+        grown = {"counter": max(row.counter, action.number), "shards": max(row.shards, action.shard)}
+        self.rows[action.pool] = row.model_copy(update=grown)
+        live = {"phase": Phase.LIVE, "instance_id": action.instance_id} if action.kind == "adopt" else {}
+        self.vms[action.hostname] = Vm.model_validate(
+            {
+                "hostname": action.hostname,
+                "pool": action.pool,
+                "region": REGION,
+                "shard": action.shard,
+                "generation": 1,
+                "spec_hash": action.spec_hash,
+                "spec": action.spec,
+                "phase": Phase.PLANNED,
+                "in_state": False,
+                "version": 1,
+                "created_at": self.now,
+                **live,
+            }
+        )
+
+    def _keep_conditions(self, decision: Decision) -> None:
+        for name, outlook in decision.pools.items():
+            conditions = {condition.type: condition for condition in outlook.conditions}
+            self.rows[name] = self.rows[name].model_copy(update={"conditions": conditions})
+
+    def _actuate(self) -> None:
+        for one in list(self.instances.values()):
+            if one.verdict == "terminate":
+                self.change_instance(one.instance_id, state="terminated")
+        for vm in list(self.vms.values()):
+            key = f"{vm.pool}/{vm.region}/{vm.shard}"
+            run = self.runs.get(key)
+            busy = run is not None and run.ended_at is None and run.must_end_by > self.now
+            if not busy and not self.pools.get(vm.pool, {}).get("paused"):
+                self._apply(vm, key)
+
+    def _apply(self, vm: Vm, key: str) -> None:
+        exists = vm.instance_id in self.instances and self.instances[vm.instance_id].exists
+        if vm.in_state and vm.phase in (Phase.DRAINING, Phase.LOST):
+            self.change_instance(vm.instance_id or "", state="terminated")
+            self.change(vm.hostname, in_state=False)
+        elif not vm.in_state and exists and vm.phase is not Phase.LOST:
+            self.change(vm.hostname, in_state=True)
+        elif vm.phase is Phase.PLANNED and not any(one.hostname == vm.hostname for one in self.instances.values()):
+            instance = self.launch(vm.hostname, vm.pool)
+            made = {"instance_id": instance.instance_id, "launched_at": self.now, "phase": Phase.LIVE, "in_state": True}
+            if not self.cut:
+                self.change(vm.hostname, **made)
+            self.runs[key] = self._run(key, vm.pool)
+
+    def _run(self, key: str, pool: str) -> Run:
+        return Run(
+            id=self.made,
+            state_key=key,
+            pool=pool,
+            token=1,
+            started_at=self.now,
+            must_end_by=self.now + 2 * STEP,
+            ended_at=None if self.cut else self.now,
+        )
+
+    def _boot(self) -> None:
+        for vm in list(self.vms.values()):
+            instance = self.instances.get(vm.instance_id or "")
+            if vm.phase is Phase.LIVE and vm.ready_at is None and vm.status is None and self._runs(instance):
+                booted = {"ready_at": self.now, "seat": Seat.FREE, "status": VmStatus.RUNNING, "reporter": True}
+                self.change(vm.hostname, **booted)

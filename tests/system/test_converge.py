@@ -1,0 +1,102 @@
+"""A controller process, the real Terraform, and moto: what is declared comes to be, and stays so."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.lab import Lab, open_lab
+
+
+@pytest.fixture
+def lab(dsn: str, tmp_path: Path) -> Iterator[Lab]:
+    with open_lab(dsn, tmp_path) as lab:
+        yield lab
+
+
+def test_sizes_one_five_three_touch_only_what_changed(lab: Lab) -> None:
+    lab.declare(1)
+    lab.start_controller()
+    lab.wait_for_size(1)
+    first = lab.live()
+    lab.declare(5)
+    lab.wait_for_size(5)
+    assert set(first) <= set(lab.live())
+    five = lab.live()
+    calls = lab.calls()
+    assert calls["RunInstances"] == 5
+    lab.declare(3)
+    lab.wait_for_size(3)
+    assert set(lab.live()) <= set(five)
+    calls = lab.calls()
+    assert (calls["RunInstances"], calls["TerminateInstances"]) == (5, 2)
+    assert calls.get("ModifyInstanceAttribute", 0) == 0
+
+
+def test_an_instance_terminated_behind_our_back_comes_back_under_a_new_name(lab: Lab) -> None:
+    lab.declare(3)
+    lab.start_controller()
+    lab.wait_for_size(3)
+    lost = lab.terminate_one()
+    lab.wait("the lost one to be noticed", lambda: lost not in lab.present())
+    lab.wait_for_size(3)
+    assert lost not in lab.live()
+
+
+def test_at_rest_no_terraform_runs_and_nothing_is_written(lab: Lab) -> None:
+    lab.declare(2)
+    lab.start_controller()
+    lab.wait_for_size(2)
+    lab.wait("the last run to be over", lambda: not lab.rows("SELECT FROM run WHERE ended_at IS NULL"))
+    lab.wait("a quiet second", lambda: quiet(lab))
+    before = (lab.row("SELECT max(id) AS n FROM run"), lab.row(WRITTEN))
+    begun = lab.row("SELECT expires_at FROM lease")
+    lab.wait("20 ticks", lambda: (lab.row("SELECT expires_at FROM lease")["expires_at"] - begun["expires_at"]).seconds >= 20)
+    assert (lab.row("SELECT max(id) AS n FROM run"), lab.row(WRITTEN)) == before
+
+
+WRITTEN = """
+SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) AS n, pg_stat_clear_snapshot() FROM pg_stat_user_tables
+ WHERE relname <> 'lease'
+"""
+
+
+def quiet(lab: Lab) -> bool:
+    before = lab.row(WRITTEN)
+    lab.wait("two ticks", TwoLooks(lab))
+    return lab.row(WRITTEN) == before
+
+
+class TwoLooks:
+    """True once the lease has been renewed twice."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.begun = lab, lab.row("SELECT expires_at FROM lease")["expires_at"]
+
+    def __call__(self) -> bool:
+        return (self.lab.row("SELECT expires_at FROM lease")["expires_at"] - self.begun).seconds >= 3
+
+
+def test_several_pools_converge_at_once_and_a_removed_one_leaves_nothing(lab: Lab) -> None:
+    other = "  second:\n    size: 2\n    instance_type: t3.large\n"
+    lab.declare(2, other)
+    lab.start_controller()
+    lab.wait_for_size(4)
+    lab.declare(2)
+    lab.wait_for_size(2)
+    lab.wait("its base to end", lambda: not lab.rows("SELECT FROM base WHERE pool = 'second'"))
+
+
+def test_an_instance_whose_row_was_lost_is_adopted(lab: Lab) -> None:
+    lab.declare(3)
+    lab.start_controller()
+    lab.wait_for_size(3)
+    names = lab.live()
+    lab.stop_controllers()
+    lab.rows(f"WITH s AS (DELETE FROM seat WHERE hostname = '{names[0]}') DELETE FROM vm WHERE hostname = '{names[0]}' RETURNING 1")
+    lab.rows("DELETE FROM tf_state WHERE state_key LIKE '%/1' RETURNING 1")
+    lab.rows("UPDATE vm SET in_state = false RETURNING 1")
+    lab.start_controller()
+    lab.wait_for_size(3)
+    assert lab.live() == names
+    assert lab.calls()["RunInstances"] == 3

@@ -1,0 +1,94 @@
+"""The runtime runs each key once at a time, folds wake-ups, retries, and never lets one handler's error stop another."""
+
+import anyio
+import pytest
+
+from controller.errors import RetryLater
+from controller.runtime import Handler, Runtime
+from store.lease import LeaseLost
+
+pytestmark = pytest.mark.anyio
+
+
+async def until(condition: object) -> None:
+    assert callable(condition)
+    with anyio.fail_after(5):
+        while not condition():
+            await anyio.sleep(0.005)
+
+
+async def test_wake_ups_during_a_run_fold_into_one_more() -> None:
+    runs: list[str] = []
+    gate = anyio.Event()
+
+    async def run(key: str) -> None:
+        runs.append(key)
+        await gate.wait()
+
+    runtime = Runtime((Handler("h", run, ("c",)),))
+    async with anyio.create_task_group() as group:
+        group.start_soon(runtime.run)
+        await anyio.sleep(0.01)
+        for _ in range(10):
+            runtime.wake("c", "a")
+        runtime.wake("c", "b")
+        await until(lambda: len(runs) == 2)
+        for _ in range(10):
+            runtime.wake("c", "a")
+        gate.set()
+        await until(lambda: len(runs) == 3)
+        await anyio.sleep(0.02)
+        assert sorted(runs) == ["a", "a", "b"]
+        group.cancel_scope.cancel()
+
+
+async def test_a_handler_that_fails_once_is_run_again_and_others_go_on() -> None:
+    tries: list[str] = []
+    others: list[str] = []
+
+    async def fails(key: str) -> None:
+        tries.append(key)
+        if len(tries) == 1:
+            raise RetryLater(0.01, "not yet")
+
+    async def works(key: str) -> None:
+        others.append(key)
+
+    runtime = Runtime((Handler("fails", fails, ("c",)), Handler("works", works, every_s=lambda: 0.01)))
+    async with anyio.create_task_group() as group:
+        group.start_soon(runtime.run)
+        await anyio.sleep(0.01)
+        runtime.wake("c", "x")
+        await until(lambda: len(tries) == 2 and len(others) > 2)
+        group.cancel_scope.cancel()
+
+
+async def test_a_lost_lease_ends_everything() -> None:
+    async def lost(key: str) -> None:
+        raise LeaseLost("gone")
+
+    runtime = Runtime((Handler("lost", lost, every_s=lambda: 0.01),))
+    with pytest.raises(ExceptionGroup) as caught:
+        await runtime.run()
+    assert caught.group_contains(LeaseLost)
+
+
+async def test_draining_waits_for_what_runs_and_starts_nothing_more() -> None:
+    ended: list[str] = []
+
+    async def slow(key: str) -> None:
+        await anyio.sleep(0.05)
+        ended.append(key)
+
+    runtime = Runtime((Handler("slow", slow, ("c",)),))
+    async with anyio.create_task_group() as group:
+        group.start_soon(runtime.run)
+        await anyio.sleep(0.01)
+        runtime.wake("c", "a")
+        await anyio.sleep(0.01)
+        runtime.wake("c", "a")
+        await runtime.drain(5)
+        runtime.wake("c", "b")
+        await anyio.sleep(0.02)
+        group.cancel_scope.cancel()
+    assert ended == ["a"]
