@@ -30,7 +30,6 @@ from store.tfstate import release_dead_lock
 
 log = structlog.get_logger()
 
-LOCK_TIMEOUT = "-lock-timeout=5s"
 CLOSING_S = 30.0
 STOPPED = Result(INTERRUPTED, (Failure(Cause.INTERRUPTED, "the controller was stopped"),))
 
@@ -109,7 +108,7 @@ class _Run:
         await to_thread.run_sync(self.workspace.clean)
         await self._init()
         for address in self.job.untaint:
-            await self._terraform("untaint", LOCK_TIMEOUT, address)
+            await self._terraform("untaint", self._lock_timeout, address)
         await to_thread.run_sync(self.workspace.write_variables, render_json(self.job.variables))
         await self._plan()
         await self._let_through()
@@ -117,18 +116,17 @@ class _Run:
 
     async def _init(self) -> None:
         assert self.workspace
-        if self.workspace.initialised:
-            return
         async with self.actuator.initialising:
             if not self.workspace.initialised:
                 await self._terraform("init", "-input=false", "-no-color", folder=self.workspace.template)
                 await to_thread.run_sync(self.workspace.mark_initialised)
+        await to_thread.run_sync(self.workspace.take_lock_file)
 
     async def _plan(self) -> None:
         assert self.workspace
         names = (f"-out={self.workspace.plan}", f"-var-file={self.workspace.variables}")
         more = ("-destroy",) if self.job.destroy else ()
-        await self._terraform("plan", "-json", "-input=false", "-refresh=false", LOCK_TIMEOUT, *names, *more)
+        await self._terraform("plan", "-json", "-input=false", "-refresh=false", self._lock_timeout, *names, *more)
         shown = await self._terraform("show", "-json", str(self.workspace.plan), keep=False)
         refusal = self.job.check(await to_thread.run_sync(json.loads, shown.text))
         if refusal:
@@ -146,7 +144,7 @@ class _Run:
 
     async def _apply(self) -> Result:
         assert self.workspace
-        arguments = ("apply", "-json", "-input=false", LOCK_TIMEOUT, f"-parallelism={self.parallelism}")
+        arguments = ("apply", "-json", "-input=false", self._lock_timeout, f"-parallelism={self.parallelism}")
         result = Result(SUCCEEDED)
         async with anyio.create_task_group() as group:
             group.start_soon(self._write_progress)
@@ -174,8 +172,14 @@ class _Run:
         self._keep(finished, keep)
         if finished.succeeded:
             return finished
+        if any("terraform init" in failure.said for failure in finished.failures):
+            self.workspace.forget_initialisation()
         failures = tuple(replace(f, said=self.job.redact(f.said)) for f in finished.failures)
         raise _Ended(Result(INTERRUPTED if finished.interrupted else FAILED, failures))
+
+    @property
+    def _lock_timeout(self) -> str:
+        return f"-lock-timeout={self.actuator.terraform.pace.lock_s}s"
 
     def _grant(self) -> dict[str, str]:
         place = self.job.place

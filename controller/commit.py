@@ -24,7 +24,8 @@ from schemas.decision import (
 from schemas.snapshot import Snapshot
 from schemas.status import Condition
 from store import fleet
-from store.db import Connection
+from store.assignment import bind_waiting, read_bindable
+from store.db import Connection, Db, transaction
 from store.event import write_event
 from store.lease import fenced
 from store.pool import set_conditions
@@ -89,6 +90,15 @@ async def commit_status(world: World, snapshot: Snapshot, decision: Decision) ->
             await set_conditions(conn, name, changed, row.generation, outlook.converged)
             for condition in changed:
                 await _write_condition_event(conn, name, row.conditions.get(condition.type), condition)
+
+
+async def bind_people(db: Db) -> None:
+    """Make up for bindings that a crash cut short. The statement that binds is the API's own, so it needs no lease."""
+    async with db.connection() as conn:
+        pools = await read_bindable(conn)
+    for pool in pools:
+        async with transaction(db) as conn:
+            await bind_waiting(conn, pool)
 
 
 async def _write_condition_event(conn: Connection, pool: str, old: Condition | None, new: Condition) -> None:

@@ -2,7 +2,7 @@
 
 from controller.actuate import actuate_once
 from controller.actuator import Actuator
-from controller.commit import commit_decision, commit_status
+from controller.commit import bind_people, commit_decision, commit_status
 from controller.decide.invariants import check_invariants
 from controller.decide.pool import decide
 from controller.desired import sync_desired
@@ -22,6 +22,7 @@ async def reconcile_once(world: World) -> None:
     check_invariants(snapshot, decision)
     await commit_decision(world, snapshot, decision)
     await commit_status(world, snapshot, decision)
+    await bind_people(world.db)
     world.sight.busy = not all(pool.converged for pool in decision.pools.values())
     for pool in find_unapplied(snapshot, decision):
         world.wake("actuate", pool)

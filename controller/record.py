@@ -4,6 +4,7 @@ Called by `controller.apply` at the end of its run, and by `controller.actuate` 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from anyio import to_thread
 
@@ -29,7 +30,9 @@ LEFT_OPEN = Result(INTERRUPTED, (Failure(Cause.INTERRUPTED, "its controller ende
 async def open_workspace(actuator: Actuator, place: Place) -> Workspace:
     """The working copy of a state. OSError when the disk does not let us."""
     module = actuator.modules_dir / place.module
-    return await to_thread.run_sync(prepare_workspace, actuator.work_dir, module, place.backend, place.state_key)
+    installs = "TF_REATTACH_PROVIDERS" not in actuator.terraform.environment
+    prepare = partial(prepare_workspace, installs=installs)
+    return await to_thread.run_sync(prepare, actuator.work_dir, module, place.backend, place.state_key)
 
 
 async def read_tf_state(

@@ -45,6 +45,7 @@ class Pace:
     grace_s: float = 20.0
     apply_s: float = 480.0  # the real provider repeats a refused launch for very long
     plan_s: float = 300.0
+    lock_s: int = 5  # for another Terraform's lock
     progress_s: float = 0.5  # between two writes of progress
     margin_s: float = 2.0  # for a guard that was not scheduled at once
 

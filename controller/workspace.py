@@ -19,6 +19,7 @@ BACKENDS = {
 }
 LEFTOVERS = ("run.tfvars.json", "run.tfplan", "errored.tfstate", "crash.log")
 MARK = ".module"
+LOCK_FILE = ".terraform.lock.hcl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,17 @@ class Workspace:
         return (self.template / ".ready").exists()
 
     def mark_initialised(self) -> None:
-        """The dependency lock file that init wrote goes where the plans look for it."""
         (self.template / ".ready").touch()
-        _copy_files(self.template, self.folder)
+
+    def forget_initialisation(self) -> None:
+        """What init made is gone or does not fit any more (a provider's cache was emptied): the next run makes it again."""
+        (self.template / ".ready").unlink(missing_ok=True)
+
+    def take_lock_file(self) -> None:
+        """The dependency lock file that init wrote goes where plans look for it; none is written for a reattached provider."""
+        made, own = self.template / LOCK_FILE, self.folder / LOCK_FILE
+        if made.exists() and (not own.exists() or own.read_bytes() != made.read_bytes()):
+            shutil.copyfile(made, own)
 
     def write_variables(self, text: str) -> None:
         descriptor = os.open(self.variables, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -71,11 +80,17 @@ class Workspace:
             (self.folder / name).unlink(missing_ok=True)
 
 
-def prepare_workspace(work_dir: Path, module: Path, backend: str, state_key: str) -> Workspace:
-    """The working copy of `module` for a state, brought to the module's present files. OSError when the disk does not let us."""
+def prepare_workspace(
+    work_dir: Path, module: Path, backend: str, state_key: str, *, installs: bool = False
+) -> Workspace:
+    """The working copy of `module` for a state, brought to the module's present files. OSError when the disk does not let us.
+
+    `installs` tells templates whose init installs a provider from those that reach one that runs already.
+    """
     module, work_dir = module.absolute(), work_dir.absolute()
     digest = _hash_files(module, backend)
-    template = work_dir / "modules" / f"{module.name}-{backend}-{digest[:16]}"
+    way = "installed" if installs else "reattached"
+    template = work_dir / "modules" / f"{module.name}-{backend}-{way}-{digest[:16]}"
     folder = work_dir / "states" / backend / state_key
     _make_private(work_dir)
     if not template.exists():
@@ -116,7 +131,7 @@ def _ignore(_folder: str, names: list[str]) -> set[str]:
     return {
         name
         for name in names
-        if (name.startswith(".terraform") and name != ".terraform.lock.hcl") or ".tfstate" in name
+        if (name.startswith(".terraform") and name != LOCK_FILE) or ".tfstate" in name
     }
 
 

@@ -26,7 +26,6 @@ class Assignment(Frozen):
     pin: str
     code_version: int = 1
     delivered_version: int = 0
-    cookie_hash: str | None = None
     created_at: datetime
     bound_at: datetime | None = None
     ended_at: datetime | None = None

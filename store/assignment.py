@@ -16,7 +16,7 @@ from store.seat import lock_pool
 CHANNEL = "assignment"  # key: the host name that was given a person, or whose person has a newer command
 RECONCILE = "reconcile"  # key: the pool that the controller should look at
 
-COLUMNS = """id, pool, email, status, hostname, crd_code, pin, code_version, delivered_version, cookie_hash, created_at,
+COLUMNS = """id, pool, email, status, hostname, crd_code, pin, code_version, delivered_version, created_at,
              bound_at, ended_at, end_reason"""
 
 
@@ -101,6 +101,17 @@ async def bind_waiting(conn: Connection, pool: str) -> list[str]:
     """
     await lock_pool(conn, pool)
     return [row["hostname"] for row in await fetch(conn, BIND, {"pool": pool})]
+
+
+BINDABLE = """
+SELECT DISTINCT pool FROM assignment a
+ WHERE status = 'waiting' AND EXISTS (SELECT FROM seat s WHERE s.pool = a.pool AND s.state = 'free') ORDER BY pool
+"""
+
+
+async def read_bindable(conn: Connection) -> list[str]:
+    """Pools in which somebody waits while a VM is free: a binding that was cut short, and is made up for by each tick."""
+    return [row["pool"] for row in await fetch(conn, BINDABLE)]
 
 
 END = """

@@ -24,7 +24,7 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         kwargs={"row_factory": dict_row, "autocommit": True},
         min_size=1,
         max_size=max_size,
-        timeout=10,
+        timeout=4,
         check=AsyncConnectionPool.check_connection,
         open=False,
     )

@@ -99,6 +99,11 @@ class Report:
     cloud_init_s: float | None = None
     container_s: float | None = None
 
+    @property
+    def is_trouble(self) -> bool:
+        """Whether the controller ought to look at once."""
+        return self.status is VmStatus.ERROR or self.gpu_health is GpuHealth.UNHEALTHY
+
 
 REPORT_COLUMNS = tuple(name for name in Report.__slots__ if name != "hostname")
 RECORD = """
@@ -128,11 +133,6 @@ class Changed:
     pool: str
     status: VmStatus | None
     gpu_health: GpuHealth | None
-
-    @property
-    def broken(self) -> bool:
-        """Whether the controller ought to look at once."""
-        return self.status is VmStatus.ERROR or self.gpu_health is GpuHealth.UNHEALTHY
 
 
 async def record_reports(conn: Connection, reports: Sequence[Report]) -> list[Changed]:

@@ -16,7 +16,7 @@ CREATE TABLE desired_version (
     author   text NOT NULL,
     source   text NOT NULL CHECK (source IN ('file', 'ui', 'api', 'rollback')),
     yaml     text NOT NULL,
-    document jsonb NOT NULL
+    document json NOT NULL  -- not jsonb, which would reorder the pools
 );
 
 CREATE TABLE pool (
@@ -112,7 +112,6 @@ CREATE TABLE assignment (
     pin               text NOT NULL,
     code_version      integer NOT NULL DEFAULT 1,
     delivered_version integer NOT NULL DEFAULT 0,
-    cookie_hash       text,
     created_at        timestamptz NOT NULL DEFAULT now(),
     seen_at           timestamptz NOT NULL DEFAULT now(),
     bound_at          timestamptz,

@@ -1,0 +1,67 @@
+"""`python -m api`: one API process. Several may run on one database. Exit 1 with a sentence when it cannot start."""
+
+import logging
+import socket
+import sys
+
+import structlog
+import uvloop
+from pydantic import ValidationError
+
+from api.app import create_app
+from api.server import Server
+from schemas.settings import Settings
+from store.db import open_db
+
+MOST_CONNECTIONS = 8
+
+
+def main() -> None:
+    """Serves until SIGINT or SIGTERM."""
+    set_up_log()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"LABLINK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        sys.exit(f"the API cannot start: {wrong}")
+    try:
+        listening = bind(settings.host, settings.port)
+    except OSError as error:
+        sys.exit(
+            f"the API cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
+            "stop what uses the port, or set LABLINK_PORT to another"
+        )
+    uvloop.run(serve(settings, listening))
+
+
+def set_up_log() -> None:
+    """Plain lines on stderr. Tracebacks without the values of variables: those may be PINs, codes and tokens."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket on the port; raises OSError when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    return listening
+
+
+async def serve(settings: Settings, listening: socket.socket) -> None:
+    """One server on this socket until it is told to stop."""
+    async with open_db(settings.database_dsn, max_size=MOST_CONNECTIONS) as db:
+        await Server(create_app(settings, db), settings.host, settings.port).serve([listening])
+
+
+if __name__ == "__main__":
+    main()

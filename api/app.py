@@ -1,0 +1,143 @@
+"""The wiring of the API: makes each part once, hands it to the handlers, runs the loops beside them. No behaviour of its own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import structlog
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.static_files import create_static_files_router
+from litestar.template import TemplateConfig
+
+from api import desired, events, logs, pools, queries, requests, startup, status, telemetry, vms
+from api.admins import Admins, admin_only, same_site_only
+from api.binder import Binder
+from api.callers import Callers
+from api.contact import Contacts
+from api.errors import EXCEPTION_HANDLERS
+from api.in_force import DesiredInForce
+from api.listen import Listener
+from api.outlook import Outlook
+from api.presence import keep_reporting
+from api.reports import Reports
+from api.signal import Signal
+from api.waiters import Waiters
+from schemas.settings import Settings
+from store.assignment import CHANNEL as ASSIGNMENT
+from store.db import Db
+from store.desired import CHANNEL as DESIRED
+from store.event import CHANNEL as EVENT
+
+log = structlog.get_logger()
+
+HERE = Path(__file__).parent
+LARGEST_BODY = 16 * 1024 * 1024  # read to its end and refused, so that the caller sees the 413 and no broken connection
+RESTART_S = 1.0
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+Loop = Callable[[], Awaitable[None]]
+
+
+def create_app(settings: Settings, db: Db) -> Litestar:
+    """The application over an open `db`. Its state has `waiters` and `feed`, which a server closes before it stops."""
+    in_force, feed, binder, contacts = DesiredInForce(db), Signal(), Binder(db), Contacts(db)
+    waiters = Waiters(db, binder, contacts)
+    callers = Callers(settings, db, in_force, contacts)
+
+    def look_again() -> None:
+        in_force.forget()
+        waiters.sweep()
+        feed.ring()
+
+    hear = {ASSIGNMENT: waiters.look, DESIRED: lambda _: in_force.forget(), EVENT: lambda _: feed.ring()}
+    listener = Listener(settings.database_dsn, hear, look_again)
+    loops: dict[str, Loop] = {
+        "listen": listener.run,
+        "waiters": waiters.run,
+        "beat": waiters.beat,
+        "contacts": contacts.run,
+        "presence": lambda: keep_reporting(db),
+    }
+    if settings.slow_poll_s:
+        loops["slow poll"] = lambda: _every(settings.slow_poll_s, look_again)
+    parts = {
+        "binder": binder,
+        "callers": callers,
+        "contacts": contacts,
+        "db": db,
+        "desired": in_force,
+        "feed": feed,
+        "listener": listener,
+        "outlook": Outlook(db),
+        "reports": Reports(db),
+        "settings": settings,
+    }
+    state = {"admins": Admins(settings, in_force), "callers": callers, "desired": in_force, "feed": feed}
+    return Litestar(
+        route_handlers=list_routes(),
+        dependencies={name: _provide(part) for name, part in parts.items()},
+        exception_handlers=EXCEPTION_HANDLERS,
+        guards=[same_site_only],
+        lifespan=[lambda _: _running(loops, contacts)],
+        logging_config=None,
+        openapi_config=OpenAPIConfig(title="LabLink", version="1", path="/schema"),
+        request_max_body_size=LARGEST_BODY,
+        response_headers=SECURITY_HEADERS,
+        state=State({**state, "waiters": waiters}),
+        template_config=TemplateConfig(directory=HERE / "templates", engine=JinjaTemplateEngine),
+    )
+
+
+def list_routes() -> list[Any]:
+    """The compatible endpoints at the root, our own under /api/v1 behind the admin login."""
+    ours = [*desired.ROUTES, *pools.ROUTES, *vms.ROUTES, *events.ROUTES, *status.ROUTES]
+    return [
+        *requests.ROUTES,
+        startup.vm_startup,
+        *telemetry.ROUTES,
+        *queries.ROUTES,
+        *logs.ROUTES,
+        Router("/api/v1", route_handlers=ours, guards=[admin_only]),
+        create_static_files_router(path="/static", directories=[HERE / "static"]),
+    ]
+
+
+def _provide(part: Any) -> Provide:
+    return Provide(lambda: part, sync_to_thread=False, use_cache=True)
+
+
+@asynccontextmanager
+async def _running(loops: dict[str, Loop], contacts: Contacts) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        for name, loop in loops.items():
+            tasks.start_soon(_keep, name, loop)
+        yield
+        tasks.cancel_scope.cancel()
+    await contacts.flush()
+
+
+async def _keep(name: str, loop: Loop) -> None:
+    """A loop ends only with the process; a mistake in one must not end the others."""
+    while True:
+        try:
+            await loop()
+        except Exception as error:
+            log.exception("loop.failed", loop=name, error=str(error))
+        await anyio.sleep(RESTART_S)
+
+
+async def _every(seconds: float, act: Callable[[], None]) -> None:
+    while True:
+        await anyio.sleep(seconds)
+        act()

@@ -1,0 +1,106 @@
+"""`/api/v1/desired`: the document in force, its versions, changes and roll-backs; and previews, which change nothing."""
+
+from typing import Any
+
+import anyio
+from litestar import Request, Response, get, post, put
+from litestar.params import FromPath
+
+from api.errors import BadInputError
+from api.paging import Limit, NumberCursor, page
+from api.parts import AnyDb, TheDesired, TheOutlook
+from controller.decide.render import render_decision
+from schemas.document import Parsed, parse_lab
+from store.assignment import RECONCILE
+from store.db import Db, notify, transaction
+from store.desired import Change, append_version, list_versions, read_newest, read_version
+
+AnyRequest = Request[Any, Any, Any]
+ORIGIN = "lablink.yaml"
+
+
+@get("/desired")
+async def get_desired(db: AnyDb) -> Response[dict[str, Any]]:
+    """The version in force with its text; version 0 with an empty text before the first one."""
+    async with db.connection() as conn:
+        newest = await read_newest(conn)
+    body = newest.model_dump(mode="json") if newest else {"version": 0, "yaml": ""}
+    return Response(body, headers={"ETag": f'"{body["version"]}"'})
+
+
+@put("/desired")
+async def put_desired(request: AnyRequest, db: AnyDb, desired: TheDesired) -> dict[str, Any]:
+    """Put a YAML document in force. `If-Match` names the version that it was made from (0: none yet)."""
+    based_on = read_match(request.headers.get("if-match"))
+    parsed = await read_document(request)
+    change = Change(parsed.text, parsed.lab, request.state.actor, "api")
+    return await accept(db, desired, change, based_on)
+
+
+async def accept(db: Db, desired: TheDesired, change: Change, based_on: int | None) -> dict[str, Any]:
+    """A change becomes the version in force, and the controller is woken. Raises DesiredConflict."""
+    async with transaction(db) as conn:
+        version = await append_version(conn, change, based_on)
+        await notify(conn, RECONCILE)
+    desired.forget()
+    return version.model_dump(mode="json", exclude={"yaml"})
+
+
+def read_match(header: str | None) -> int | None:
+    """The version of an `If-Match` header, None for 0: nothing was in force."""
+    number = (header or "").strip().removeprefix("W/").strip('"')
+    if not number.isdecimal() or len(number) > 18:
+        raise BadInputError("name the version that the document was made from in If-Match, such as If-Match: 3")
+    return int(number) or None
+
+
+async def read_document(request: AnyRequest) -> Parsed:
+    """The YAML body, parsed in a worker thread: a large document must not hold up the waiting VMs."""
+    try:
+        text = (await request.body()).decode()
+    except UnicodeDecodeError:
+        raise BadInputError("the document is not UTF-8 text") from None
+    return await anyio.to_thread.run_sync(parse_lab, text, ORIGIN)
+
+
+@get("/desired/versions")
+async def get_versions(db: AnyDb, after: NumberCursor = None, limit: Limit = 100) -> dict[str, Any]:
+    """Versions, newest first, without their texts."""
+    async with db.connection() as conn:
+        versions = await list_versions(conn, before=after, limit=limit)
+    found = page(versions, limit, lambda version: version.version)
+    for item in found["items"]:
+        del item["yaml"]
+    return found
+
+
+@get("/desired/versions/{number:int}")
+async def get_version(db: AnyDb, number: FromPath[int]) -> dict[str, Any]:
+    """One version with its text."""
+    async with db.connection() as conn:
+        return (await read_version(conn, number)).model_dump(mode="json")
+
+
+@post("/desired/rollback/{number:int}", status_code=200)
+async def post_rollback(request: AnyRequest, db: AnyDb, desired: TheDesired, number: FromPath[int]) -> dict[str, Any]:
+    """Make a new version out of an old text. The text is judged again: what may be declared can have changed."""
+    async with db.connection() as conn:
+        old = await read_version(conn, number)
+        newest = await read_newest(conn)
+    lab = parse_lab(old.yaml, ORIGIN).lab
+    change = Change(old.yaml, lab, request.state.actor, "rollback")
+    return await accept(db, desired, change, newest.version if newest else None)
+
+
+@post("/preview", status_code=200)
+async def post_preview(request: AnyRequest, outlook: TheOutlook) -> Response[Any]:
+    """What a document (or, with an empty body, the one in force) would make happen: JSON, or text for `Accept: text/plain`."""
+    parsed = await read_document(request) if await request.body() else None
+    decision = await outlook.preview(parsed.lab if parsed else None)
+    rendered = render_decision(decision)
+    if request.headers.get("accept", "").startswith("text/plain"):
+        return Response(rendered, media_type="text/plain")
+    return Response({**decision.model_dump(mode="json"), "rendered": rendered})
+
+
+ROUTES = [get_desired, put_desired, get_versions, get_version, post_rollback, post_preview]

@@ -1,0 +1,103 @@
+"""What goes wrong, turned into answers, once: `{"error": "<what happened and what to do>"}` with the contract's status.
+
+HTTPException (Litestar's: routing, guards, malformed bodies)
+├── BadInputError 400, NotFoundError 404, ConflictError 409, TooLargeError 413
+└── NotNowError 503, the answer may differ later
+InvalidDocument 400, NoSuchVersion 404, DesiredConflict 409 (of the store and the documents)
+UNREACHABLE 503 (PostgreSQL is away), everything else 500
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
+
+from schemas.problem import InvalidDocument
+from store.db import UNREACHABLE
+from store.desired import DesiredConflict, NoSuchVersion
+
+log = structlog.get_logger()
+
+AnyRequest = Request[Any, Any, Any]
+Answer = Response[dict[str, Any]]
+LATER = {"Retry-After": "5"}
+
+
+class BadInputError(HTTPException):
+    status_code = 400
+
+
+class NotFoundError(HTTPException):
+    status_code = 404
+
+
+class ConflictError(HTTPException):
+    status_code = 409
+
+
+class TooLargeError(HTTPException):
+    status_code = 413
+
+
+class NotNowError(HTTPException):
+    status_code = 503
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(detail=sentence, headers=LATER)
+
+
+def _answer(status: int, sentence: str, headers: Mapping[str, str] | None = None, **more: Any) -> Answer:
+    return Response({"error": sentence, **more}, status_code=status, headers=headers, media_type="application/json")
+
+
+def answer_http(_: AnyRequest, error: HTTPException) -> Answer:
+    sentence = error.detail
+    if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
+        sentence = "; ".join(f"{wrong.get('key') or 'body'}: {wrong.get('message')}" for wrong in error.extra)
+    return _answer(error.status_code, sentence, error.headers)
+
+
+def answer_unreachable(_: AnyRequest, error: Exception) -> Answer:
+    log.warning("database.away", error=str(error).strip())
+    return _answer(503, "the database does not answer; nothing was changed, try again in a moment", LATER)
+
+
+def answer_invalid_document(_: AnyRequest, error: InvalidDocument) -> Answer:
+    problems = [str(problem) for problem in error.problems]
+    return _answer(400, "the document is not valid, nothing was changed: " + "; ".join(problems), problems=problems)
+
+
+def answer_no_version(_: AnyRequest, error: NoSuchVersion) -> Answer:
+    return _answer(404, str(error))
+
+
+def answer_desired_conflict(_: AnyRequest, error: DesiredConflict) -> Answer:
+    return _answer(409, str(error), newest=error.newest.model_dump(mode="json") if error.newest else None)
+
+
+def answer_malformed(_: AnyRequest, _error: SerializationException) -> Answer:
+    return _answer(400, "the body is not well-formed JSON")
+
+
+def answer_too_deep(_: AnyRequest, _error: RecursionError) -> Answer:
+    return _answer(400, "the body is nested too deeply; send flat JSON")
+
+
+def answer_unexpected(request: AnyRequest, error: Exception) -> Answer:
+    """A mistake of ours: the log has it, the caller gets nothing of its inside."""
+    log.error("request.failed", path=request.url.path, exc_info=error)
+    return _answer(500, "something went wrong here; the server's log says what")
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
+    HTTPException: answer_http,
+    InvalidDocument: answer_invalid_document,
+    NoSuchVersion: answer_no_version,
+    DesiredConflict: answer_desired_conflict,
+    SerializationException: answer_malformed,
+    RecursionError: answer_too_deep,
+    **dict.fromkeys(UNREACHABLE, answer_unreachable),
+    Exception: answer_unexpected,
+}

@@ -1,0 +1,71 @@
+"""What the controller would decide right now: the same pure function over a fresh snapshot. For status, why, previews.
+
+Nothing is written. What only the controller knows (how old its listings are) is taken as fresh: the rows say what it saw.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+
+from anyio import to_thread
+
+from api.batch import Batch
+from api.errors import NotNowError
+from controller.decide.pool import decide
+from schemas.decision import Decision
+from schemas.lab import Lab
+from schemas.snapshot import Listing, Snapshot
+from store.db import Db
+from store.state import Observation, read_snapshot
+
+FRESH_S = 1.0
+SHARE = 0.1  # of this process's time at most: a large fleet is looked at less often
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A snapshot and what follows from it."""
+
+    snapshot: Snapshot
+    decision: Decision
+    fresh_until: float
+
+
+class Outlook:
+    """Reads and decides at most once a second, however many ask; decides in a worker thread, so that held calls go on."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self._view: View | None = None
+        self._look = Batch(self._look_once)
+
+    async def read(self) -> View:
+        """At most a second old, or ten times as long as it takes to look. Raises NotNowError while no desired version was ever accepted."""
+        if self._view and monotonic() < self._view.fresh_until:
+            return self._view
+        return await self._look(None)
+
+    async def preview(self, lab: Lab | None) -> Decision:
+        """What this document would make happen, or without one what is going to happen anyway."""
+        snapshot = await self._snapshot()
+        if lab is not None:
+            snapshot = snapshot.model_copy(update={"lab": lab, "version": snapshot.version + 1})
+        return await to_thread.run_sync(decide, snapshot)
+
+    async def _look_once(self, askers: Sequence[None]) -> Sequence[View]:
+        began = monotonic()
+        snapshot = await self._snapshot()
+        decision = await to_thread.run_sync(decide, snapshot)
+        now = monotonic()
+        self._view = View(snapshot, decision, now + max(FRESH_S, (now - began) / SHARE))
+        return [self._view] * len(askers)
+
+    async def _snapshot(self) -> Snapshot:
+        seen = await read_snapshot(self._db, Observation(listings={}))
+        if seen is None:
+            raise NotNowError("no desired state was accepted yet; put lablink.yaml in force with `lablink apply`")
+        regions = {pool.region for pool in seen.lab.pools.values()} | {vm.region for vm in seen.vms}
+        now = datetime.now(UTC)
+        listings = {region: Listing(region=region, taken_at=now) for region in regions}
+        return seen.model_copy(update={"listings": listings})

@@ -1,0 +1,24 @@
+"""What handlers ask for by the name of a parameter; `create_app` makes each once and hands it in."""
+
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from api.binder import Binder
+from api.callers import Callers
+from api.in_force import DesiredInForce
+from api.listen import Listener
+from api.outlook import Outlook
+from api.reports import Reports
+from api.signal import Signal
+from schemas.settings import Settings
+from store.db import Db
+
+AnyDb = NamedDependency[SkipValidation[Db]]
+TheBinder = NamedDependency[SkipValidation[Binder]]
+TheCallers = NamedDependency[SkipValidation[Callers]]
+TheDesired = NamedDependency[SkipValidation[DesiredInForce]]
+TheFeed = NamedDependency[SkipValidation[Signal]]
+TheListener = NamedDependency[SkipValidation[Listener]]
+TheOutlook = NamedDependency[SkipValidation[Outlook]]
+TheReports = NamedDependency[SkipValidation[Reports]]
+TheSettings = NamedDependency[SkipValidation[Settings]]

@@ -1,0 +1,79 @@
+"""The old system's queries: statuses, logs, the number of free VMs; and the health of this process."""
+
+from typing import Any
+
+import anyio
+from litestar import Response, get
+from litestar.params import FromPath
+
+from api.admins import admin_unless_public
+from api.errors import NotFoundError, NotNowError
+from api.parts import AnyDb, TheDesired, TheListener
+from store.db import UNREACHABLE, Db
+from store.seat import count_free
+from store.vm import read_statuses
+from store.vmlog import read_lines
+
+CHECK_S = 2.0
+
+
+@get("/api/unassigned_vms_count")
+async def get_free_count(db: AnyDb) -> dict[str, int]:
+    """VMs that a user could get right now."""
+    async with db.connection() as conn:
+        return {"count": await count_free(conn)}
+
+
+@get("/api/vm-status", guards=[admin_unless_public])
+async def get_statuses(db: AnyDb) -> dict[str, str]:
+    """The status of every VM, by host name; 404 when there are none."""
+    async with db.connection() as conn:
+        statuses = await read_statuses(conn)
+    if not statuses:
+        raise NotFoundError("there are no VMs")
+    return statuses
+
+
+@get("/api/vm-status/{hostname:str}", guards=[admin_unless_public])
+async def get_status(db: AnyDb, hostname: FromPath[str]) -> dict[str, str]:
+    """The status of one VM."""
+    return {"hostname": hostname, "status": await _read_status(db, hostname)}
+
+
+@get("/api/vm-logs/{hostname:str}", guards=[admin_unless_public])
+async def get_logs(db: AnyDb, hostname: FromPath[str]) -> dict[str, str | None]:
+    """The log of one VM; 503 while it starts and has written none."""
+    status = await _read_status(db, hostname)
+    async with db.connection() as conn:
+        lines = await read_lines(conn, hostname)
+    if not lines and status == "initializing":
+        raise NotNowError(f"{hostname} is starting and has written no log yet")
+    return {"hostname": hostname, "logs": "\n".join(lines) if lines else None}
+
+
+async def _read_status(db: Db, hostname: str) -> str:
+    async with db.connection() as conn:
+        statuses = await read_statuses(conn, hostname) if "\0" not in hostname else {}
+    if hostname not in statuses:
+        raise NotFoundError(f"there is no VM {hostname!r}")
+    return statuses[hostname]
+
+
+@get("/api/health")
+async def get_health(db: AnyDb, listener: TheListener, desired: TheDesired) -> Response[dict[str, Any]]:
+    """Whether this process can do its work: 200 and `ready`, or 503 and what is missing."""
+    checks = {"database": False, "listen": listener.connected, "desired": False}
+    try:
+        with anyio.fail_after(CHECK_S):
+            async with db.connection(timeout=CHECK_S) as conn:
+                await conn.execute("SELECT 1")
+            checks["database"] = True
+            checks["desired"] = await desired.read() is not None
+    except (*UNREACHABLE, TimeoutError):
+        pass  # the checks say it
+    ready = all(checks.values())
+    body = {"status": "ready" if ready else "not ready", "checks": checks}
+    return Response(body, status_code=200 if ready else 503, headers={} if ready else {"Retry-After": "5"})
+
+
+ROUTES = [get_free_count, get_statuses, get_status, get_logs, get_health]

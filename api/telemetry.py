@@ -1,0 +1,174 @@
+"""What client VMs post of themselves: status, use, GPU, start-up times; and the calls of our reporter. Bearer token of the VM."""
+
+import math
+from typing import Annotated, Any
+
+from litestar import Request, get, post
+from litestar.params import FromPath, JSONBody
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, StringConstraints
+
+from api.parts import AnyDb, TheCallers, TheReports
+from schemas.vm import GpuHealth, VmStatus
+from store.assignment import record_delivered
+from store.vm import Report
+
+AnyRequest = Request[Any, Any, Any]
+Hostname = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+MOST_GAUGES = 40
+
+
+def _gauges_only(value: Any) -> Any:
+    """Numbers by name, a bounded number of them: a VM's word is its user's."""
+    if not isinstance(value, dict):
+        return value
+    gauges = [(name[:64], number) for name, number in value.items() if _is_gauge(name, number)]
+    return dict(gauges[:MOST_GAUGES])
+
+
+def _is_gauge(name: str, value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return number and "\0" not in name
+
+
+Gauges = Annotated[dict[str, float], BeforeValidator(_gauges_only)]
+
+
+class StatusReport(BaseModel):
+    """Body of `POST /api/vm-status`."""
+
+    hostname: Hostname
+    status: VmStatus
+
+
+class UseReport(BaseModel):
+    """Body of `POST /api/update_inuse_status`."""
+
+    hostname: Hostname
+    in_use: bool = Field(validation_alias=AliasChoices("status", "inuse"))
+
+
+class GpuReport(BaseModel):
+    """Body of `POST /api/gpu_health`. Utilisation in %, memory in MiB, temperature in °C."""
+
+    hostname: Hostname
+    gpu_status: GpuHealth
+    gpu_utilization: Number | None = None
+    gpu_memory_used: Number | None = None
+    gpu_temperature: Number | None = None
+
+    def gauges(self) -> dict[str, float]:
+        return self.model_dump(exclude={"hostname", "gpu_status"}, exclude_none=True)
+
+
+class Heartbeat(BaseModel):
+    """Body of a reporter's heartbeat. `code_version_delivered`: the newest command whose desktop was seen running."""
+
+    code_version_delivered: int | None = Field(default=None, ge=0, lt=2**31)
+    in_use: bool | None = None
+    boot_id: str = Field(default="", max_length=64)
+    gauges: Gauges = Field(default={}, description="Numbers by name.")
+
+
+class Times(BaseModel):
+    """Body of `POST /api/vm-metrics/{hostname}`: instants in epoch seconds, durations in seconds, gauges beside them."""
+
+    model_config = {"extra": "allow"}
+
+    cloud_init_start: Number | None = None
+    cloud_init_end: Number | None = None
+    cloud_init_duration_seconds: Number | None = None
+    container_start: Number | None = Field(
+        None, validation_alias=AliasChoices("container_start", "container_start_time")
+    )
+    container_end: Number | None = Field(None, validation_alias=AliasChoices("container_end", "container_end_time"))
+    container_startup_duration_seconds: Number | None = None
+
+    def gauges(self) -> dict[str, float]:
+        """The numbers that are no times."""
+        return dict(_gauges_only(self.model_extra or {}))
+
+    def cloud_init_s(self) -> float | None:
+        return _length(self.cloud_init_duration_seconds, self.cloud_init_start, self.cloud_init_end)
+
+    def container_s(self) -> float | None:
+        return _length(self.container_startup_duration_seconds, self.container_start, self.container_end)
+
+
+def _length(duration: float | None, start: float | None, end: float | None) -> float | None:
+    if duration is None and start is not None and end is not None:
+        duration = end - start
+    return duration if duration is not None and duration >= 0 else None
+
+
+@post("/api/vm-status", status_code=200)
+async def post_status(
+    request: AnyRequest, data: JSONBody[StatusReport], callers: TheCallers, reports: TheReports
+) -> dict[str, str]:
+    """A VM says how far it is."""
+    await callers.hear_vm(request, data.hostname)
+    await reports.write(Report(data.hostname, status=data.status))
+    return {"message": f"status of {data.hostname} is {data.status}"}
+
+
+@post("/api/update_inuse_status", status_code=200)
+async def post_use(
+    request: AnyRequest, data: JSONBody[UseReport], callers: TheCallers, reports: TheReports
+) -> dict[str, str]:
+    """A VM says whether its person uses the software."""
+    await callers.hear_vm(request, data.hostname)
+    await reports.write(Report(data.hostname, in_use=data.in_use))
+    return {"message": f"{data.hostname} is {'in use' if data.in_use else 'not in use'}"}
+
+
+@post("/api/gpu_health", status_code=200)
+async def post_gpu(
+    request: AnyRequest, data: JSONBody[GpuReport], callers: TheCallers, reports: TheReports
+) -> dict[str, str]:
+    """A VM says how its GPU is."""
+    await callers.hear_vm(request, data.hostname, data.gauges())
+    await reports.write(Report(data.hostname, gpu_health=data.gpu_status))
+    return {"message": f"GPU of {data.hostname} is {data.gpu_status}"}
+
+
+@post("/api/vm-metrics/{hostname:str}", status_code=200)
+async def post_times(
+    request: AnyRequest, hostname: FromPath[str], data: JSONBody[Times], callers: TheCallers, reports: TheReports
+) -> dict[str, str]:
+    """A VM says how long its start took, and its gauges."""
+    await callers.hear_vm(request, hostname, data.gauges())
+    report = Report(hostname, cloud_init_s=data.cloud_init_s(), container_s=data.container_s())
+    if report != Report(hostname):
+        await reports.write(report)
+    return {"message": f"times of {hostname} are noted"}
+
+
+@get("/api/v1/client/{hostname:str}")
+async def get_client(request: AnyRequest, hostname: FromPath[str], callers: TheCallers) -> dict[str, Any]:
+    """For the reporter: the number of the newest command (0 without a person) and whether the VM has a person."""
+    caller = await callers.check_vm(request, hostname)
+    return {"code_version": caller.code_version or 0, "assigned": caller.code_version is not None}
+
+
+@post("/api/v1/client/{hostname:str}/heartbeat", status_code=200)
+async def post_heartbeat(
+    request: AnyRequest,
+    hostname: FromPath[str],
+    *,
+    data: JSONBody[Heartbeat],
+    db: AnyDb,
+    callers: TheCallers,
+    reports: TheReports,
+) -> dict[str, str]:
+    """The reporter lives, and what it sees. One that says nothing new costs no transaction of its own."""
+    caller = await callers.hear_vm(request, hostname, data.gauges)
+    if not caller.reporter or data.in_use not in (None, caller.in_use):
+        await reports.write(Report(hostname, in_use=data.in_use, reporter=True))
+    seen = data.code_version_delivered
+    if seen is not None and caller.delivered_version is not None and seen > caller.delivered_version:
+        async with db.connection() as conn:
+            await record_delivered(conn, hostname, seen)
+    return {"message": "heard"}
+
+
+ROUTES = [post_status, post_use, post_gpu, post_times, get_client, post_heartbeat]

@@ -1,0 +1,104 @@
+"""How soon Terraform starts after a change, and how long 50 VMs take beside a bare `terraform apply` of the same variables.
+
+Both sides use the same moto, the same provider stand-in and the same module; ours also plans apart, checks the plan, fences and
+records. A round each in turn, so that a busy moment of the machine falls on both.
+"""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import anyio
+
+from bench.figure import Figure
+from controller.decide.tfvars import Site, Target, render_json, render_shard
+from sandbox import postgres
+from schemas.vm import Vm
+from store.actuation import read_pool
+from store.db import open_db
+from store.migrate import migrate
+from tests.system.lab import REGION, ROOT, Lab, open_lab
+
+SIZE = 50
+ROUNDS = 3
+START_LIMIT_MS = 500
+RATIO_LIMIT = 1.15
+
+TIMES = """
+SELECT extract(epoch FROM min(r.started_at) - v.at) * 1000 AS start_ms, extract(epoch FROM max(r.ended_at) - v.at) * 1000 AS all_ms
+  FROM (SELECT at FROM desired_version ORDER BY version DESC LIMIT 1) v, run r
+ WHERE r.started_at > v.at GROUP BY v.at
+"""
+
+
+def measure_convergence() -> list[Figure]:
+    with TemporaryDirectory(prefix="lablink-bench-") as name, postgres.start(Path(name) / "pg") as server:
+        anyio.run(migrate, server.dsn)
+        (folder := Path(name) / "lab").mkdir()
+        with open_lab(server.dsn, folder) as lab:
+            lab.declare(0)
+            lab.start_controller()
+            lab.wait("the base", lambda: lab.rows("SELECT FROM base WHERE applied_hash IS NOT NULL"))
+            rounds = [_measure_round(lab, Path(name) / f"bare{n}") for n in range(ROUNDS)]
+    starts, ours, bare = zip(*rounds, strict=True)
+    return [
+        Figure("accepted change → Terraform starts", median(starts), START_LIMIT_MS),
+        Figure(
+            f"{SIZE} new VMs, from the change to the end of the run", median(ours), RATIO_LIMIT, baseline=median(bare)
+        ),
+    ]
+
+
+def _measure_round(lab: Lab, folder: Path) -> tuple[float, float, float]:
+    """Milliseconds: change to first run, change to end of the last run, the bare apply."""
+    lab.declare(SIZE)
+    lab.wait_for_size(SIZE)
+    times = lab.row(TIMES)
+    vms = anyio.run(_read_vms, lab.dsn)
+    lab.declare(0)
+    lab.wait_for_size(0)
+    return float(times["start_ms"]), float(times["all_ms"]), _time_bare(lab, folder, vms)
+
+
+async def _read_vms(dsn: str) -> tuple[Mapping[str, str], tuple[Vm, ...]]:
+    async with open_db(dsn) as db, db.connection() as conn:
+        pool = await read_pool(conn, "client")
+    assert pool is not None
+    return pool.bases[0].outputs, pool.vms
+
+
+def _time_bare(lab: Lab, folder: Path, made: tuple[Mapping[str, str], tuple[Vm, ...]]) -> float:
+    """`terraform apply -auto-approve` of the same VMs in a deployment of its own, then its end."""
+    base, vms = made
+    site = Site(
+        "lablink",
+        str(uuid4()),
+        "bare",
+        REGION,
+        "123456789012",
+        lab.environment.get("LABLINK_ALLOCATOR_URL", "http://a.test"),
+    )
+    variables = render_shard(site, Target("client", REGION, base, vms, {}), b"secret")
+    shutil.copytree(ROOT / "terraform" / "vms", folder)
+    (folder / "bare.tfvars.json").write_text(render_json(variables))
+    _terraform(lab, folder, "init", "-input=false")
+    begun = time.perf_counter()
+    _terraform(lab, folder, "apply", "-auto-approve", "-input=false", "-var-file=bare.tfvars.json")
+    took_ms = (time.perf_counter() - begun) * 1000
+    _terraform(lab, folder, "destroy", "-auto-approve", "-input=false", "-var-file=bare.tfvars.json")
+    return took_ms
+
+
+def _terraform(lab: Lab, folder: Path, *arguments: str) -> None:
+    environment: dict[str, Any] = {**lab.environment, "CHECKPOINT_DISABLE": "1"}
+    done = subprocess.run(
+        ["terraform", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"terraform {arguments[0]} failed: {done.stderr[-2000:]}")

@@ -1,0 +1,105 @@
+"""`python -m api` as a process: starts, refuses to start with a sentence, stops quickly with calls held."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import httpx
+import pytest
+
+from store.db import open_db, transaction
+from tests.api.world import LOG_TOKEN, SECRET, add_vms, bearer, declare, eventually
+
+pytestmark = pytest.mark.anyio
+
+
+def take_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@contextmanager
+def process(dsn: str, port: int, **more: str) -> Iterator[subprocess.Popen[str]]:
+    env = {
+        "PATH": os.environ["PATH"],
+        "LABLINK_DATABASE_DSN": dsn,
+        "LABLINK_PORT": str(port),
+        "LABLINK_DEPLOYMENT_SECRET": SECRET,
+        "LABLINK_ENCRYPTION_KEY": "k" * 44,
+        "LABLINK_LOG_TOKEN": LOG_TOKEN,
+        **more,
+    }
+    started = subprocess.Popen(
+        [sys.executable, "-m", "api"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+async def is_ready(url: str) -> bool:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        try:
+            return (await http.get(f"{url}/api/health")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+async def test_starts_holds_a_call_and_stops_quickly(dsn: str) -> None:
+    port = take_port()
+    url = f"http://127.0.0.1:{port}"
+    async with open_db(dsn) as db, anyio.create_task_group() as tasks:
+        await declare(db)
+        async with transaction(db) as conn:
+            await add_vms(conn, ["vm-1"], "client")
+        ended: list[Exception] = []
+
+        async def poll() -> None:
+            async with httpx.AsyncClient(trust_env=False, timeout=None) as http:
+                try:
+                    await http.post(f"{url}/vm_startup", json={"hostname": "vm-1"}, headers=bearer("vm-1"))
+                except httpx.HTTPError as error:
+                    ended.append(error)
+
+        with process(dsn, port) as api:
+            await eventually(lambda: is_ready(url), 60)
+            tasks.start_soon(poll)
+            async with httpx.AsyncClient(trust_env=False) as http:
+
+                async def is_free() -> bool:
+                    return bool((await http.get(f"{url}/api/unassigned_vms_count")).json()["count"] == 1)
+
+                await eventually(is_free)
+            began = time.monotonic()
+            api.send_signal(signal.SIGTERM)
+            await eventually(lambda: api.poll() is not None)
+            assert time.monotonic() - began < 8
+            await eventually(lambda: ended)
+            output = api.stdout.read() if api.stdout else ""
+            assert "Traceback" not in output, output
+            assert "returned without completing" not in output
+
+
+async def test_port_in_use_is_said_in_one_sentence(dsn: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, process(dsn, taken.getsockname()[1]) as api:
+        output = (await anyio.to_thread.run_sync(api.communicate))[0]
+        assert api.returncode == 1
+        assert output.count("\n") == 1
+        assert "LABLINK_PORT" in output
+
+
+async def test_missing_settings_are_said_in_one_sentence(dsn: str) -> None:
+    with process(dsn, take_port(), LABLINK_DEPLOYMENT_SECRET="") as api:
+        output = (await anyio.to_thread.run_sync(api.communicate))[0]
+        assert api.returncode == 1
+        assert "deployment secret" in output
+        assert "Traceback" not in output

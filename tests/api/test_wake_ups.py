@@ -1,0 +1,119 @@
+"""No wake-up is lost: with the slow poll off, with LISTEN killed or half-open, for many at once; one LISTEN connection a process."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import pytest
+
+from api import listen
+from tests.api.test_held_calls import start_polls
+from tests.api.world import eventually, serving
+
+pytestmark = pytest.mark.anyio
+
+LISTENERS = (
+    "SELECT pid FROM pg_stat_activity WHERE application_name = 'lablink-listen' AND datname = current_database()"
+)
+KILL_LISTEN = f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS}) AS listening"
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A PostgreSQL backend that does not run meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_poll_and_request_in_either_order_meet(dsn: str) -> None:
+    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as tasks:
+        names = await world.add_vms(40)
+        told: list[str] = []
+
+        async def poll(name: str) -> None:
+            told.append((await world.poll(name)).json()["pin"])
+
+        async def request(n: int) -> None:
+            await world.request(f"user{n}@example.org")
+
+        for n, name in enumerate(names):  # requests find VMs that poll, that have just polled, that will poll
+            tasks.start_soon(request, n)
+            tasks.start_soon(poll, name)
+        await eventually(lambda: len(told) == 40)
+
+
+async def test_nothing_is_lost_while_listen_is_killed(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listen, "RETRY_S", 0.1)
+    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as tasks:
+        names = await world.add_vms(60)
+        answers = await start_polls(world, names, tasks)
+        for n in range(60):
+            if n % 6 == 0:
+                await world.sql(KILL_LISTEN)
+            await world.request(f"user{n}@example.org")
+        await eventually(lambda: len(answers) == 60)
+        seats = await world.sql("SELECT hostname, pin FROM assignment")
+        assert {name: answer.json()["pin"] for name, answer in answers.items()} == {
+            s["hostname"]: s["pin"] for s in seats
+        }
+
+
+async def test_half_open_listen_is_found_and_replaced(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's side is stopped dead (SIGSTOP): the socket stays open and says nothing, as behind a broken NAT."""
+    monkeypatch.setattr(listen, "QUIET_S", 0.5)
+    monkeypatch.setattr(listen, "ANSWER_S", 0.5)
+    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as tasks:
+        (name,) = await world.add_vms()
+        answers = await start_polls(world, [name], tasks)
+        (listener,) = await world.sql(LISTENERS)
+        with stopped(listener["pid"]):
+            await world.request("ada@example.org")
+            await eventually(lambda: answers)
+        assert answers[name].json()["status"] == "success"
+
+
+async def test_a_thousand_calls_share_one_listen_connection(dsn: str) -> None:
+    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as tasks:
+        names = await world.add_vms(1000)
+        answers = await start_polls(world, names, tasks)
+        assert len(world.app.state.waiters) == 1000
+        assert len(await world.sql(LISTENERS)) == 1
+        (held,) = await world.sql("SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()")
+        assert held["n"] <= 8
+        await world.request("ada@example.org")
+        await eventually(lambda: answers)
+        tasks.cancel_scope.cancel()
+
+
+async def test_database_that_comes_back_is_found_again(dsn: str) -> None:
+    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as tasks:
+        (name,) = await world.add_vms()
+        answers = await start_polls(world, [name], tasks)
+        await world.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+        async def seated() -> bool:
+            return (await world.request("ada@example.org")).status_code == 200
+
+        await eventually(seated)
+        await eventually(lambda: answers)
+
+
+async def test_request_at_one_process_wakes_the_call_held_by_another(dsn: str) -> None:
+    async with serving(dsn, slow_poll_s=0) as one, serving(dsn, yaml=None, slow_poll_s=0) as two:
+        async with anyio.create_task_group() as tasks:
+            (name,) = await one.add_vms()
+            answers = await start_polls(two, [name], tasks)
+            seat = (await one.request("ada@example.org")).json()
+            await eventually(lambda: answers)
+            assert answers[name].json()["pin"] == seat["pin"]
+        assert len(await one.sql("SELECT id FROM api_process")) == 2
+    async with serving(dsn, yaml=None) as world:
+        assert len(await world.sql("SELECT id FROM api_process")) <= 1  # who stops says so
