@@ -33,6 +33,7 @@ async def sync_desired(world: World) -> None:
     declared = (in_force.version, tuple(sorted(scripts.items())))
     if declared != world.sight.declared:
         await declare(world, in_force.lab, scripts)
+        world.wake("look", "")  # a region may be new, and nothing is done in one that was never listed
         world.sight.declared = declared if await resolve_amis(world, in_force.lab) else None
 
 

@@ -23,7 +23,7 @@ def vm(host: str, *actions: str, **more: Any) -> dict[str, Any]:
 
 
 def other(address: str, *actions: str, mode: str = "managed") -> dict[str, Any]:
-    return {"address": address, "mode": mode, "type": address.split(".")[0], "change": {"actions": list(actions)}}
+    return {"address": address, "mode": mode, "type": address.partition(".")[0], "change": {"actions": list(actions)}}
 
 
 def plan(*changes: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -87,7 +87,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("found", "expected", "said"), REFUSED.values(), ids=REFUSED)
-def test_everything_else_is_refused_with_the_difference(found: Mapping[str, Any], expected: ShardChange, said: str) -> None:
+def test_everything_else_is_refused_with_the_difference(
+    found: Mapping[str, Any], expected: ShardChange, said: str
+) -> None:
     refusal = check_plan(found, expected)
     assert refusal is not None
     assert said in refusal.message

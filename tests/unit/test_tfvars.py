@@ -30,7 +30,9 @@ from schemas.vm import Phase, Vm
 LONG = "lablink-" + "c" * 32 + "-staging-two-ap-southeast-4"
 MODULES = Path(__file__).resolve().parents[2] / "terraform"
 BASE = {"security_group_id": "sg-1", "instance_profile": "p", "key_name": "k", "other": "x"}
-SITE = Site("lablink", "6b3f0a52-0000-4000-8000-000000000000", "dev", "us-west-2", "123456789012", "https://lab.example.org")
+SITE = Site(
+    "lablink", "6b3f0a52-0000-4000-8000-000000000000", "dev", "us-west-2", "123456789012", "https://lab.example.org"
+)
 SPEC = VmSpec(
     ami="ami-12345678", instance_type="t3.large", region="eu-west-1", volume_size=50, volume_type="gp3", image="i:1",
     gpu=False, generation=3, startup_script="echo ü\n",

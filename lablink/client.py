@@ -1,0 +1,166 @@
+"""The command line's way to `/api/v1`: where the server is, who asks, and what its refusals mean in one sentence.
+
+Used by the commands and by the sandbox's display. Touches nothing but HTTP, the environment and `<data>/sandbox.json`.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from lablink.errors import Failed
+
+TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A LabLink server and the login for it. `hint` is what to do when nobody answers there."""
+
+    url: str
+    user: str = "admin"
+    password: str = ""
+    token: str = ""
+    hint: str = "check LABLINK_URL, or start a server there with `lablink serve`"
+
+
+def data_folder() -> Path:
+    """Where the sandbox of this place keeps its data: LABLINK_DATA, else `.lablink` here."""
+    return Path(os.environ.get("LABLINK_DATA", ".lablink"))
+
+
+def find_server() -> Server:
+    """The server that LABLINK_URL, LABLINK_USER, LABLINK_PASSWORD and LABLINK_TOKEN name, else the running sandbox's."""
+    env = os.environ
+    if url := env.get("LABLINK_URL"):
+        return Server(
+            url.rstrip("/"),
+            env.get("LABLINK_USER", "admin"),
+            env.get("LABLINK_PASSWORD", ""),
+            env.get("LABLINK_TOKEN", ""),
+        )
+    folder = data_folder()
+    found = _read_sandbox(folder / "sandbox.json")
+    return Server(
+        found["url"],
+        env.get("LABLINK_USER") or found["admin_user"],
+        env.get("LABLINK_PASSWORD") or found["admin_password"] or "",
+        env.get("LABLINK_TOKEN", ""),
+        hint=f"the sandbox of {folder} has ended without saying so; start it again with `lablink up`",
+    )
+
+
+def _read_sandbox(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise Failed(
+            f"No LabLink server is known: no sandbox runs in {path.parent}, and LABLINK_URL is not set. "
+            "Start one with `lablink up`, or set LABLINK_URL, LABLINK_USER and LABLINK_PASSWORD."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise Failed(f"{path} cannot be read ({error}): start the sandbox again with `lablink up`.") from None
+
+
+class LabLink:
+    """A connection to one server. Every call raises `Failed` with the server's own sentence when it is refused."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
+        auth = None if server.token else (server.user, server.password)
+        # A proxy of the environment is for the way out, never for a server on this machine.
+        outside = not _is_loopback(server.url)
+        self._http = httpx.Client(base_url=server.url, headers=headers, auth=auth, timeout=TIMEOUT_S, trust_env=outside)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **params: str | int) -> Any:
+        return self.call("GET", path, params=params)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        text: str | None = None,
+        params: dict[str, str | int] | None = None,
+        match: int | None = None,
+    ) -> Any:
+        """The decoded answer to one call. `text` is sent as YAML; `match` is the version it was made from."""
+        headers = {"Accept": "application/json"}
+        if text is not None:
+            headers["Content-Type"] = "application/yaml"
+        if match is not None:
+            headers["If-Match"] = str(match)
+        content = text.encode() if text is not None else None
+        try:
+            response = self._http.request(
+                method, f"/api/v1{path}", json=json, content=content, params=params, headers=headers
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Failed(_unreachable(self.server, error)) from None
+        if response.is_success:
+            return _decode(response)
+        raise Failed(_refusal(self.server, response))
+
+
+def path_of(*parts: str | int) -> str:
+    """A path whose parts are quoted, so that a name with a slash or a question mark stays one part."""
+    return "".join(f"/{quote(str(part), safe='')}" for part in parts)
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _unreachable(server: Server, error: Exception) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return f"LabLink at {server.url} did not answer within {TIMEOUT_S:.0f} s: see its log, and try again."
+    if isinstance(error, httpx.ConnectError):
+        return f"No LabLink answers at {server.url}: {server.hint}."
+    return f"LabLink at {server.url} could not be asked ({error or type(error).__name__}): {server.hint}."
+
+
+def _decode(response: httpx.Response) -> Any:
+    try:
+        return response.json() if response.content else None
+    except ValueError:
+        raise Failed(f"{response.request.url} answered with something that is not JSON: is it LabLink?") from None
+
+
+def _refusal(server: Server, response: httpx.Response) -> str:
+    if response.status_code == 401:
+        return (
+            f"{server.url} does not accept the login of {server.user!r}: "
+            "set LABLINK_USER and LABLINK_PASSWORD, or LABLINK_TOKEN."
+        )
+    body = _body(response)
+    if problems := body.get("problems"):
+        return "\n".join(["The document is not valid, and nothing was changed.", *map(str, problems)])
+    sentence = str(
+        body.get("error") or f"{response.request.url} answered {response.status_code} {response.reason_phrase}"
+    )
+    return sentence[:1].upper() + sentence[1:].rstrip(".") + "."
+
+
+def _body(response: httpx.Response) -> dict[str, Any]:
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

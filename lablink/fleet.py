@@ -1,0 +1,167 @@
+"""Commands about what exists: `status`, `vms`, `why`, `events`, and the small changes `scale`, `pause`, `resume`.
+
+Each is one or two calls of `/api/v1`; nothing is decided here.
+"""
+
+import json
+import threading
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from lablink.client import LabLink, find_server, path_of
+from lablink.display import event_line, explanation_lines, news_lines, render_status, status_lines
+from lablink.output import on_terminal, print_json, print_line, print_table
+
+REFRESH_S = 1.0
+PAGE = 500
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PoolName = Annotated[str, typer.Argument(metavar="POOL", help="Name of a pool in lablink.yaml.")]
+
+
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show every pool: what is declared, what is there, and what is in the way."""
+    with LabLink(find_server()) as lablink:
+        if watch:
+            with suppress(KeyboardInterrupt):
+                _watch(lablink, as_json)
+            return
+        found = lablink.get("/status")
+    if as_json:
+        print_json(found)
+    elif on_terminal():
+        Console().print(render_status(found))
+    else:
+        print("\n".join(status_lines(found)))
+
+
+def _watch(lablink: LabLink, as_json: bool) -> None:
+    """Polls until Ctrl-C or until the server is gone. As JSON: an object a line."""
+    if on_terminal() and not as_json:
+        with Live(render_status(lablink.get("/status")), auto_refresh=False) as live:
+            while True:
+                _pause()
+                live.update(render_status(lablink.get("/status")), refresh=True)
+    before: dict[str, Any] | None = None
+    while True:
+        found = lablink.get("/status")
+        for line in [json.dumps(found, ensure_ascii=False)] if as_json else news_lines(found, before):
+            print(line, flush=True)
+        before = found
+        _pause()
+
+
+def _pause() -> None:
+    threading.Event().wait(REFRESH_S)
+
+
+VM_COLUMNS = ("hostname", "pool", "bucket", "status", "seat", "instance_type", "zone", "instance_id", "reason")
+
+
+def vms(
+    pool: Annotated[str | None, typer.Option(help="Only the VMs of this pool.")] = None, as_json: Json = False
+) -> None:
+    """List the VMs, each with the bucket it is in and why."""
+    with LabLink(find_server()) as lablink:
+        items = _all_pages(lablink, "/vms", {"pool": pool} if pool else {})
+    if as_json:
+        print_json({"items": items})
+    elif items:
+        print_table(VM_COLUMNS, ([vm.get(column) for column in VM_COLUMNS] for vm in items))
+    else:
+        print_line(f"Pool {pool} has no VM." if pool else "There is no VM.")
+
+
+def _all_pages(lablink: LabLink, path: str, params: dict[str, str | int]) -> list[dict[str, Any]]:
+    page = lablink.get(path, limit=PAGE, **params)
+    items = list(page["items"])
+    while page.get("next") is not None:
+        page = lablink.get(path, limit=PAGE, after=page["next"], **params)
+        items += page["items"]
+    return items
+
+
+def scale(
+    pool: PoolName,
+    size: Annotated[int, typer.Argument(metavar="N", help="How many VMs the pool is to have.", min=0, max=1000)],
+    as_json: Json = False,
+) -> None:
+    """Declare another size for a pool: a new version of the desired state."""
+    _change_pool(pool, {"size": size}, f"Pool {pool} is declared with {size} VMs", as_json)
+
+
+def pause(pool: PoolName, as_json: Json = False) -> None:
+    """Observe and report only: nothing is made or ended in this pool until `resume`."""
+    _change_pool(pool, {"paused": True}, f"Pool {pool} is paused", as_json)
+
+
+def resume(pool: PoolName, as_json: Json = False) -> None:
+    """Let a paused pool converge again."""
+    _change_pool(pool, {"paused": False}, f"Pool {pool} is resumed", as_json)
+
+
+def _change_pool(pool: str, change: dict[str, Any], sentence: str, as_json: bool) -> None:
+    with LabLink(find_server()) as lablink:
+        answer = lablink.call("PATCH", "/pools" + path_of(pool), json=change)
+    if as_json:
+        print_json(answer)
+    else:
+        print_line(f"{sentence} (version {answer['version']}).", "green")
+
+
+def why(
+    name: Annotated[str, typer.Argument(metavar="VM|POOL", help="Host name of a VM, or name of a pool.")],
+    as_json: Json = False,
+) -> None:
+    """Say why a VM is in its bucket, or what a pool does and waits for."""
+    with LabLink(find_server()) as lablink:
+        answer = lablink.get("/why" + path_of(name))
+    if as_json:
+        print_json(answer)
+    else:
+        for line in explanation_lines(answer):
+            print_line(line)
+
+
+def events(
+    subject: Annotated[str | None, typer.Option(help="Only about this, such as pool/client or vm/NAME.")] = None,
+    limit: Annotated[int, typer.Option(help="How many of the newest.", min=1, max=1000)] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what happened: who did what to whom, and why. With `--json --follow`: a JSON object a line."""
+    with LabLink(find_server()) as lablink:
+        filters: dict[str, str | int] = {"subject": subject} if subject else {}
+        page = lablink.get("/events", limit=limit, **filters)
+        if follow:
+            with suppress(KeyboardInterrupt):
+                _follow(lablink, page, filters, as_json)
+        elif as_json:
+            print_json(page)
+        else:
+            _print_events(page["items"], as_json)
+
+
+def _follow(lablink: LabLink, page: dict[str, Any], filters: dict[str, str | int], as_json: bool) -> None:
+    """Polls: a hint that is missed costs a second, a dropped connection nothing."""
+    newest = 0
+    while True:
+        _print_events(page["items"], as_json)
+        newest = max([newest, *(event["id"] for event in page["items"])])
+        _pause()
+        page = lablink.get("/events", after=newest, limit=PAGE, **filters)
+
+
+def _print_events(items: list[dict[str, Any]], as_json: bool) -> None:
+    for event in items:
+        if as_json:
+            print(json.dumps(event, ensure_ascii=False), flush=True)
+        else:
+            print_line(event_line(event))
