@@ -50,7 +50,7 @@ bench: setup ## measure, each figure beside its baseline or limit
 	@$(RUN)/python -m bench
 
 lock: setup ## pin the newest versions that pyproject.toml allows, by hash
-	@$(RUN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet --output-file requirements.txt
+	@$(RUN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet --custom-compile-command 'make lock' --output-file requirements.txt
 
 clean: ## the virtual environment and the sandbox's data
 	rm -rf $(VENV) .lablink

@@ -43,7 +43,7 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
         world = World(db, lease, settings, ec2, runtime.wake)
         runtime.handlers = (
             Handler("reconcile", lambda _: reconcile_once(world), ("reconcile", "desired"), lambda: settings.tick_s),
-            Handler("observe", lambda _: observe_cloud(world), ("look",), lambda: settings.listing_s),
+            Handler("observe", lambda region: observe_cloud(world, region), ("look",), lambda: settings.listing_s),
             Handler("actuate", lambda pool: actuate_pool(world, actuator, pool), ("actuate",)),
         )
         async with anyio.create_task_group() as group:

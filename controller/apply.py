@@ -5,6 +5,7 @@ in which it can end; one that could not be closed (no database, `kill -9`) is cl
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,9 @@ from store.tfstate import release_dead_lock
 log = structlog.get_logger()
 
 CLOSING_S = 30.0
+NOT_INITIALISED = re.compile(
+    r"Required plugins are not installed|Inconsistent dependency lock file|terraform init|tofu init"
+)
 STOPPED = Result(INTERRUPTED, (Failure(Cause.INTERRUPTED, "the controller was stopped"),))
 
 
@@ -38,8 +42,8 @@ async def apply_job(actuator: Actuator, job: Job) -> Result:
     """Make one run. Raises LeaseLost, and what psycopg raises while the database is away; when cancelled, Terraform gets
     SIGINT, is waited for, and the run is recorded before the cancellation goes on."""
     async with (
-        actuator.slots.terraforms,
         actuator.slots.creates(job.place.region, job.creates) as parallelism,
+        actuator.slots.terraforms,
     ):
         pace = actuator.terraform.pace
         until = (
@@ -172,7 +176,7 @@ class _Run:
         self._keep(finished, keep)
         if finished.succeeded:
             return finished
-        if any("terraform init" in failure.said for failure in finished.failures):
+        if any(NOT_INITIALISED.search(failure.said) for failure in finished.failures):
             self.workspace.forget_initialisation()
         failures = tuple(replace(f, said=self.job.redact(f.said)) for f in finished.failures)
         raise _Ended(Result(INTERRUPTED if finished.interrupted else FAILED, failures))

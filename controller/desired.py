@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from controller.desired_file import sync_file
+from controller.desired_file import read_script, sync_file
 from controller.errors import CloudError
 from controller.world import World
 from schemas.lab import Lab, Pool
@@ -88,7 +88,4 @@ def read_scripts(lab: Lab, desired_file: Path | None) -> dict[str, str | None]:
 def _read_script(pool: Pool, desired_file: Path | None) -> str | None:
     if pool.startup_script is None:
         return ""
-    try:
-        return (desired_file.parent / pool.startup_script.path).read_text() if desired_file else None
-    except (OSError, UnicodeDecodeError):
-        return None
+    return read_script(desired_file.parent / pool.startup_script.path) if desired_file else None

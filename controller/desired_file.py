@@ -8,17 +8,16 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import structlog
 
+from controller.say import say, say_no_more
 from controller.world import World
 from schemas.document import InvalidDocument, parse_lab, problem_at, text_hash
 from schemas.lab import Lab
-from schemas.status import Condition
-from store.deployment import Deployment, see_file, set_condition
+from store.deployment import Deployment, see_file
 from store.desired import Change, DesiredConflict, InForce, append_version
 from store.lease import fenced
 
@@ -93,16 +92,28 @@ async def take_edit(world: World, deployment: Deployment, in_force: InForce | No
 
 
 def check_scripts(lab: Lab, text: str, path: Path) -> None:
-    """Raises InvalidDocument for a start-up script that is not there."""
+    """Raises InvalidDocument for a start-up script that is not there, or that no VM could run."""
     missing = tuple(
         problem_at(
-            text, ("pools", name, "startup_script", "path"), f"there is no such file beside {path.name}", path.name
+            text,
+            ("pools", name, "startup_script", "path"),
+            f"there is no such file beside {path.name}, or it is no text",
+            path.name,
         )
         for name, pool in lab.pools.items()
-        if pool.startup_script and not (path.parent / pool.startup_script.path).is_file()
+        if pool.startup_script and read_script(path.parent / pool.startup_script.path) is None
     )
     if missing:
         raise InvalidDocument(missing)
+
+
+def read_script(path: Path) -> str | None:
+    """A start-up script, or None when it is not there or is no text."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if "\0" in text else text  # PostgreSQL keeps no such text, and no shell runs it
 
 
 async def write_version(world: World, deployment: Deployment, in_force: InForce) -> None:
@@ -175,16 +186,7 @@ async def say_conflict(world: World, deployment: Deployment, in_force: InForce |
 async def say_valid(world: World, deployment: Deployment) -> None:
     await say(world, deployment, "DesiredValid", True, "Accepted", "the file is valid and in force")
     for trouble in ("DesiredConflict", "DesiredFileBehind"):
-        if trouble in deployment.conditions:
-            await say(world, deployment, trouble, False, "Resolved", "file and record are equal")
-
-
-async def say(world: World, deployment: Deployment, type_: str, status: bool, reason: str, message: str) -> None:
-    """Write a condition of the deployment, if it is news."""
-    condition = Condition(type=type_, status=status, reason=reason, message=message, since=datetime.now(UTC))
-    if condition.adds_to(deployment.conditions.get(type_)):
-        async with fenced(world.db, world.lease) as conn:
-            await set_condition(conn, condition)
+        await say_no_more(world, deployment, trouble, "Resolved", "file and record are equal")
 
 
 def _still(in_force: InForce | None) -> str:

@@ -121,7 +121,11 @@ class Ec2:
         try:
             return await to_thread.run_sync(work, *arguments, abandon_on_cancel=True)
         except (ClientError, BotoCoreError) as error:
-            raise CloudError(classify(f"{type(error).__name__}: {error}", Cause.PROVIDER), what, str(error)) from error
+            cause = classify(f"{type(error).__name__}: {error}", Cause.PROVIDER)
+            if cause is Cause.CREDENTIALS:
+                with self._lock:  # a client keeps the credentials that it was made with: the next call looks for better ones
+                    self._clients.clear()
+            raise CloudError(cause, what, str(error)) from error
 
 
 def _find_group(ec2: Any, name: str) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,10 @@ async def reconcile_once(world: World) -> None:
     await commit_decision(world, snapshot, decision)
     await commit_status(world, snapshot, decision)
     await bind_people(world.db)
-    world.sight.busy = not all(pool.converged for pool in decision.pools.values())
+    busy = not all(pool.converged for pool in decision.pools.values())
+    if busy and not world.sight.busy:
+        world.wake("look", "")
+    world.sight.busy = busy
     for pool in find_unapplied(snapshot, decision):
         world.wake("actuate", pool)
 

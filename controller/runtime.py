@@ -35,6 +35,7 @@ class Handler:
 @dataclass(slots=True)
 class _Entry:
     again: bool = False
+    later: anyio.CancelScope | None = None  # the one run that was put off; any run before it takes its place
     rested: anyio.Event = field(default_factory=anyio.Event)
 
     def __post_init__(self) -> None:
@@ -81,6 +82,8 @@ class Runtime:
         if entry.running:
             entry.again = True
         elif self._group and not self._stopping:
+            if entry.later:
+                entry.later.cancel()
             entry.rested = anyio.Event()
             self._group.start_soon(self._run_key, handler, key, entry)
 
@@ -96,7 +99,8 @@ class Runtime:
             entry.again = False
             self._enqueue(handler, key)
         elif pause_s is not None and self._group:
-            self._group.start_soon(self._later, handler, key, pause_s)
+            entry.later = anyio.CancelScope()
+            self._group.start_soon(self._later, handler, key, pause_s, entry.later)
 
     async def _attempt(self, handler: Handler, key: str) -> float | None:
         try:
@@ -116,9 +120,11 @@ class Runtime:
             log.exception("a handler failed; trying again", handler=handler.name, key=key)
             return ERROR_PAUSE_S
 
-    async def _later(self, handler: Handler, key: str, pause_s: float) -> None:
-        await anyio.sleep(pause_s)
-        self._enqueue(handler, key)
+    async def _later(self, handler: Handler, key: str, pause_s: float, scope: anyio.CancelScope) -> None:
+        with scope:
+            await anyio.sleep(pause_s)
+        if not scope.cancelled_caught:
+            self._enqueue(handler, key)
 
     async def _tick(self, handler: Handler) -> None:
         assert handler.every_s

@@ -43,8 +43,13 @@ async def watch_file(path: Path, wake: Wake) -> None:
 
     The folder is watched: editors replace files, and a watch on the file alone would follow the old one.
     """
-    async for _ in awatch(
-        path.parent, debounce=200, step=50, recursive=False, rust_timeout=1000, yield_on_timeout=False
-    ):
-        await anyio.sleep(0.3)  # `desired_file.QUIET_S`: a file just written may still be half-written
-        wake("reconcile", "")
+    while True:
+        try:
+            async for _ in awatch(
+                path.parent, debounce=200, step=50, recursive=False, rust_timeout=1000, yield_on_timeout=False
+            ):
+                await anyio.sleep(0.3)  # `desired_file.QUIET_S`: a file just written may still be half-written
+                wake("reconcile", "")
+        except OSError as error:  # no such folder, or no watches left; each tick reads the file all the same
+            log.warning("the desired file cannot be watched; trying again", folder=str(path.parent), error=str(error))
+        await anyio.sleep(RECONNECT_S)

@@ -128,11 +128,7 @@ def _copy_files(source: Path, target: Path) -> None:
 
 def _ignore(_folder: str, names: list[str]) -> set[str]:
     """A developer's own `terraform init` in the source tree is none of ours."""
-    return {
-        name
-        for name in names
-        if (name.startswith(".terraform") and name != LOCK_FILE) or ".tfstate" in name
-    }
+    return {name for name in names if (name.startswith(".terraform") and name != LOCK_FILE) or ".tfstate" in name}
 
 
 def _hash_files(module: Path, backend: str) -> str:

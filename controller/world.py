@@ -15,6 +15,7 @@ class Sight:
     """What only this process knows of the cloud. It starts blind, so a new leader acts on nothing before it has looked."""
 
     listings: dict[str, Listing] = field(default_factory=dict)
+    unseen: dict[str, str] = field(default_factory=dict)  # regions whose last listing failed, and why
     observe_only: str | None = "the AWS account has not been checked yet"
     declared: object = None  # the version and scripts that the rows of pools follow
     busy: bool = False  # something is being made or ended, so look more often

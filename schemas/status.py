@@ -5,7 +5,7 @@ from typing import Any
 
 from schemas.frozen import Frozen
 
-GOOD_WHEN_TRUE = frozenset({"Converged", "Ready", "Observed", "AmiResolved", "DesiredValid"})
+GOOD_WHEN_TRUE = frozenset({"Converged", "Ready", "Observed", "AmiResolved", "DesiredValid", "CloudReachable"})
 """Types that are fine while they hold; every other type names a trouble."""
 
 

@@ -25,6 +25,7 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         min_size=1,
         max_size=max_size,
         timeout=4,
+        reconnect_timeout=5,  # then anew: psycopg doubles its pauses, and would notice late that PostgreSQL is back
         check=AsyncConnectionPool.check_connection,
         open=False,
     )

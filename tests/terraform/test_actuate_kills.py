@@ -1,0 +1,156 @@
+"""Terraform and the controller killed in mid-apply, some but not all instances made: nothing is made twice, nothing is left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from controller.slots import Slots
+from sandbox.aws import RunningAws
+from sandbox.aws_provider.serve import ReattachServer
+from schemas.vm import Phase
+from store.lease import release_lease, take_lease
+from tests.terraform.actuation_world import ROOT, ActuationWorld, cloud_environment
+
+pytestmark = pytest.mark.anyio
+
+ROUNDS = int(os.environ.get("LABLINK_TEST_KILLS", "1"))
+"""Six kills each; from 4 on, 24 in all, at every stage of the apply."""
+LEAST = (2, 1, 3, 4)[:ROUNDS]
+VMS = 6
+LATE_S = 0.3  # each launch, two at once: the whole apply takes about a second and a half
+SETTLE_S = 1.0  # a launch that is under way when its Terraform dies is in the listing after this
+TIMEOUT_S = 60.0
+
+
+def slow(world: ActuationWorld) -> ActuationWorld:
+    """Launches take a while and go two at a time, so that a kill finds some made and some not."""
+    world.fault(latency={"RunInstances": LATE_S})
+    world.actuator = replace(world.actuator, slots=Slots(most_creates=2), settle_s=SETTLE_S)
+    return world
+
+
+def find_terraform(folder: Path) -> int | None:
+    """The pid of the terraform that works below a folder; its guard is a Python."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            applies = entry.name.isdigit() and b"apply" in (entry / "cmdline").read_bytes()
+            below = applies and (entry / "cwd").resolve().is_relative_to(folder)
+            if below and (entry / "exe").resolve().name.startswith(("terraform", "tofu")):
+                return int(entry.name)
+    return None
+
+
+async def wait_for_part(world: ActuationWorld, least: int) -> None:
+    """Until so many instances of the pool are there."""
+    with anyio.fail_after(TIMEOUT_S):
+        while len(await world.running()) < least:
+            await anyio.sleep(0.02)
+
+
+async def check_whole(world: ActuationWorld, names: list[str]) -> None:
+    """As many as declared, each once, all known to the state; and then nothing is left to do."""
+    assert await world.running() == sorted(names)
+    assert {vm.hostname: vm.phase for vm in await world.vms()} == dict.fromkeys(names, Phase.LIVE)
+    runs = len(await world.runs())
+    await world.look()
+    assert (await world.actuate()).more_work is False
+    assert len(await world.runs()) == runs
+    assert world.leftovers() == []
+    assert await world.read("SELECT * FROM tf_state WHERE lock_info IS NOT NULL") == []
+
+
+@pytest.mark.parametrize("least", LEAST)
+async def test_a_killed_terraform_makes_nothing_twice(world: ActuationWorld, backend: str, least: int) -> None:
+    await world.plan_vms(1)
+    await world.settle()
+    slow(world)
+    names = ["-".join([world.lab.deployment, "client-dev", "1"]), *await world.plan_vms(VMS - 1)]
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.actuate)
+        await wait_for_part(world, 1 + least)
+        pid = find_terraform(world.actuator.work_dir.resolve())
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    last = (await world.runs())[-1]
+    assert (last["outcome"], last["applying_at"] is not None) == ("interrupted", True)
+    assert len(await world.running()) < VMS
+    await world.settle_after_kill()
+    await check_whole(world, names)
+    pools = await world.read("SELECT failures FROM pool")
+    assert pools == [{"failures": 0}]
+
+
+@asynccontextmanager
+async def other_controller(world: ActuationWorld, told: dict[str, Any]) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """A controller in a process of its own, which leads while it lives."""
+    await release_lease(world.db, world.actuator.lease)
+    process = start_controller(told)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def start_controller(told: dict[str, Any]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.terraform.actuation_process"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, start_new_session=True
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(told).encode())
+    process.stdin.close()
+    return process
+
+
+async def take_over(world: ActuationWorld) -> None:
+    lease = None
+    with anyio.fail_after(TIMEOUT_S):
+        while lease is None:
+            lease = await take_lease(world.db, "next", ttl_s=600)
+            await anyio.sleep(0.05)
+    world.actuator = replace(world.actuator, lease=lease)
+
+
+@pytest.fixture
+def told(world: ActuationWorld, dsn: str, aws: RunningAws, provider: ReattachServer) -> dict[str, Any]:
+    return {
+        "name": world.lab.deployment,
+        "backend": world.lab.state.backend,
+        "dsn": dsn,
+        "folder": str(world.actuator.work_dir.parent),
+        "environment": cloud_environment(aws, provider),
+        "aws_url": aws.url,
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+@pytest.mark.parametrize("least", LEAST)
+async def test_a_dead_controller_leaves_nothing_behind(
+    world: ActuationWorld, backend: str, told: dict[str, Any], least: int, number: signal.Signals
+) -> None:
+    slow(world)
+    names = await world.plan_vms(VMS)
+    async with other_controller(world, told) as process:
+        await wait_for_part(world, least)
+        os.kill(process.pid, number)
+        before = len(await world.running())
+        assert before < VMS
+        await take_over(world)
+        await world.settle_after_kill()
+        assert find_terraform(world.actuator.work_dir.resolve()) is None
+        # One that was only stopped wakes up as a zombie: it finds that it leads no more, and changes nothing.
+        os.kill(process.pid, signal.SIGCONT)
+        await anyio.to_thread.run_sync(process.wait)
+    await check_whole(world, names)
+    assert "interrupted" in {run["outcome"] for run in await world.runs()}
