@@ -55,7 +55,8 @@ class Progress:
 
     def _note(self, address: str, reason: str, message: str) -> None:
         host = HOST.fullmatch(address)
-        self._events.append((f"vm/{host[1]}" if host else f"pool/{self.pool}", reason, message))
+        subject = f"vm/{host[1]}" if host else f"pool/{self.pool}"
+        self._events.append((subject, reason, message.removeprefix(f"{address}: ") if host else message))
 
     @property
     def waiting(self) -> bool:

@@ -92,7 +92,7 @@ class PlainScreen:
         self._trouble = sentence
 
     def welcome(self, welcome: Welcome) -> None:
-        self.say(f"LabLink runs at {welcome.url} (admin pages: {welcome.url}/admin, login: {welcome.login})")
+        self.say(f"LabLink runs at {welcome.url} (admin login: {welcome.login}, used by the commands without asking)")
         self.say(f"Edit {welcome.file} and the world follows. Ctrl-C stops all of it; the data stay in {welcome.data}.")
 
     @contextmanager
@@ -143,7 +143,7 @@ class TerminalScreen:
 
     def welcome(self, welcome: Welcome) -> None:
         places = Table.grid(padding=(0, 2))
-        admin = Text.assemble((f"{welcome.url}/admin", "bold cyan"), "  login ", (welcome.login, "bold"))
+        admin = Text.assemble((welcome.login, "bold"), "  for /api/v1; the commands below know it")
         places.add_row("  Request a VM", Text(welcome.url, style="bold cyan"))
         places.add_row("  Admin", admin)
         places.add_row("  Declare", Text.assemble((_short(welcome.file), "bold"), "  edit it, and the world follows"))

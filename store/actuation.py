@@ -81,10 +81,12 @@ async def check_rows(conn: Connection, pool: str, versions: Mapping[str, int], d
 
 
 CREATED = """
-UPDATE vm SET instance_id = c.instance_id, terraform_s = c.seconds, launched_at = coalesce(vm.launched_at, now()),
+WITH v AS (UPDATE vm SET instance_id = c.instance_id, terraform_s = c.seconds, launched_at = coalesce(vm.launched_at, now()),
               phase = CASE vm.phase WHEN 'planned' THEN 'live' ELSE vm.phase END, version = version + 1
   FROM unnest(%(hostname)s::text[], %(instance_id)s::text[], %(seconds)s::float8[]) AS c (hostname, instance_id, seconds)
  WHERE vm.hostname = c.hostname AND vm.instance_id IS NULL
+RETURNING vm.hostname)
+SELECT pg_notify('assignment', hostname) FROM v  -- one that asks for a person already can have one from now on
 """
 
 

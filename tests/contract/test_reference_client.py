@@ -31,9 +31,7 @@ def client(world: World, folder: Path, script: str, token: str | None = None) ->
         "NO_PROXY": "*",
     }
     with (folder / f"{script}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, SCRIPTS / script], env=env, cwd=folder, stdout=log, stderr=log
-        )
+        process = subprocess.Popen([sys.executable, SCRIPTS / script], env=env, cwd=folder, stdout=log, stderr=log)
         try:
             yield process
         finally:

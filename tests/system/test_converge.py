@@ -51,7 +51,9 @@ def test_at_rest_no_terraform_runs_and_nothing_is_written(lab: Lab) -> None:
     lab.wait("a quiet second", lambda: quiet(lab))
     before = (lab.row("SELECT max(id) AS n FROM run"), lab.row(WRITTEN))
     begun = lab.row("SELECT expires_at FROM lease")
-    lab.wait("20 ticks", lambda: (lab.row("SELECT expires_at FROM lease")["expires_at"] - begun["expires_at"]).seconds >= 20)
+    lab.wait(
+        "20 ticks", lambda: (lab.row("SELECT expires_at FROM lease")["expires_at"] - begun["expires_at"]).seconds >= 20
+    )
     assert (lab.row("SELECT max(id) AS n FROM run"), lab.row(WRITTEN)) == before
 
 
@@ -93,7 +95,9 @@ def test_an_instance_whose_row_was_lost_is_adopted(lab: Lab) -> None:
     lab.wait_for_size(3)
     names = lab.live()
     lab.stop_controllers()
-    lab.rows(f"WITH s AS (DELETE FROM seat WHERE hostname = '{names[0]}') DELETE FROM vm WHERE hostname = '{names[0]}' RETURNING 1")
+    lab.rows(
+        f"WITH s AS (DELETE FROM seat WHERE hostname = '{names[0]}') DELETE FROM vm WHERE hostname = '{names[0]}' RETURNING 1"
+    )
     lab.rows("DELETE FROM tf_state WHERE state_key LIKE '%/1' RETURNING 1")
     lab.rows("UPDATE vm SET in_state = false RETURNING 1")
     lab.start_controller()
