@@ -4,28 +4,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from sandbox.aws_provider.serve import serve_reattach
-from tests.terraform.provider_world import REGION, Folder, World, open_world
+from tests.terraform.provider.world import REGION, Folder, World
 
 CAPACITY = "We currently do not have sufficient g4dn.xlarge capacity in the Availability Zone you requested."
 INSTANCE = 'resource "aws_instance" "vm" {\n  ami = "ami-1"\n  instance_type = "t3.micro"\n}\n'
-
-
-@pytest.fixture(scope="module")
-def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with open_world(tmp_path_factory.mktemp("provider")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(shared_world: World, tmp_path: Path) -> World:
-    shared_world.reset()
-    shared_world.root = tmp_path
-    return shared_world
 
 
 @contextmanager

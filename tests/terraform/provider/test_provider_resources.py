@@ -1,28 +1,13 @@
 """Every simulated type through the real terraform: judged, planned, applied, imported, changed, destroyed."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from sandbox.aws_provider.catalog import DATA_SOURCE_CLASSES, RESOURCE_CLASSES, read_catalog
 from sandbox.aws_provider.schema import unknown_names
-from tests.terraform.provider_lab import DATA, IMPORTS, RESOURCES, SPOT
-from tests.terraform.provider_world import Folder, World, open_world
-
-
-@pytest.fixture(scope="module")
-def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with open_world(tmp_path_factory.mktemp("provider")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(shared_world: World, tmp_path: Path) -> World:
-    shared_world.reset()
-    shared_world.root = tmp_path
-    return shared_world
+from tests.terraform.provider.lab import DATA, IMPORTS, RESOURCES, SPOT
+from tests.terraform.provider.world import Folder, World
 
 
 def _lab(world: World, hcl: str = RESOURCES) -> Folder:

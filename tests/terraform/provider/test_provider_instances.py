@@ -4,12 +4,8 @@ import base64
 import gzip
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.terraform.provider_world import TIMEOUT_S, Folder, World, open_world
+from tests.terraform.provider.world import TIMEOUT_S, Folder, World
 
 VMS = """
 variable "vms" { type = map(string) }
@@ -41,19 +37,6 @@ import {
   id       = each.value
 }
 """
-
-
-@pytest.fixture(scope="module")
-def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with open_world(tmp_path_factory.mktemp("provider")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(shared_world: World, tmp_path: Path) -> World:
-    shared_world.reset()
-    shared_world.root = tmp_path
-    return shared_world
 
 
 def _shard(world: World, count: int, name: str = "shard") -> Folder:

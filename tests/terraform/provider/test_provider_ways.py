@@ -1,28 +1,13 @@
 """The ways in: reattached under both registries' names, several terraforms at once, and a filesystem mirror."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from sandbox.aws_provider.mirror import write_mirror
 from sandbox.aws_provider.serve import ADDRESSES, serve_reattach
-from tests.terraform.provider_world import Folder, World, open_world
-
-
-@pytest.fixture(scope="module")
-def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with open_world(tmp_path_factory.mktemp("provider")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(shared_world: World, tmp_path: Path) -> World:
-    shared_world.reset()
-    shared_world.root = tmp_path
-    return shared_world
+from tests.terraform.provider.world import Folder, World
 
 
 def _vms(image: str, count: int, tag: str) -> str:
