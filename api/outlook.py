@@ -1,11 +1,11 @@
 """What the controller would decide right now: the same pure function over a fresh snapshot. For status, why, previews.
 
-Nothing is written. What only the controller knows (how old its listings are) is taken as fresh: the rows say what it saw.
+Nothing is written. What only the controller knows is taken from the conditions that it wrote; while one leads, its listings are
+taken as fresh, and while none does, nothing is known of the cloud.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from time import monotonic
 
 from anyio import to_thread
@@ -17,6 +17,8 @@ from schemas.decision import Decision
 from schemas.lab import Lab
 from schemas.snapshot import Listing, Snapshot
 from store.db import Db
+from store.deployment import read_deployment
+from store.lease import is_led
 from store.state import Observation, read_snapshot
 
 FRESH_S = 1.0
@@ -65,7 +67,16 @@ class Outlook:
         seen = await read_snapshot(self._db, Observation(listings={}))
         if seen is None:
             raise NotNowError("no desired state was accepted yet; put lablink.yaml in force with `lablink apply`")
-        regions = {pool.region for pool in seen.lab.pools.values()} | {vm.region for vm in seen.vms}
-        now = datetime.now(UTC)
-        listings = {region: Listing(region=region, taken_at=now) for region in regions}
-        return seen.model_copy(update={"listings": listings})
+        async with self._db.connection() as conn:
+            deployment, led = await read_deployment(conn), await is_led(conn)
+        barred = deployment.conditions.get("ObserveOnly")
+        regions = {pool.region for pool in seen.lab.pools.values()} | {vm.region for vm in seen.vms} if led else set()
+        listings = {region: Listing(region=region, taken_at=seen.now) for region in regions - find_unseen(seen)}
+        observe_only = barred.message if barred and barred.status else None
+        return seen.model_copy(update={"listings": listings, "observe_only": observe_only})
+
+
+def find_unseen(seen: Snapshot) -> set[str]:
+    """Regions of which the controller has said, in a condition of a pool there, that it could not list them."""
+    observed = {name: row.conditions.get("Observed") for name, row in seen.pools.items()}
+    return {pool.region for name, pool in seen.lab.pools.items() if (one := observed.get(name)) and not one.status}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, get, patch
+from litestar import Request, get, patch, post
 from litestar.params import FromPath, JSONBody
 
 from api.desired import accept
@@ -10,8 +10,16 @@ from api.errors import BadInputError, NotFoundError
 from api.in_force import DesiredInForce
 from api.outlook import View
 from api.parts import AnyDb, TheDesired, TheOutlook
+from controller.decide.work import BROKEN
+from schemas.decision import Judgement
 from schemas.document import edit_lab, parse_lab
+from schemas.vm import Bucket
+from store.assignment import RECONCILE, release_vm
+from store.db import Connection, notify, transaction
 from store.desired import Change, InForce
+from store.event import write_event
+from store.pool import retry_pool
+from store.seat import drain_seat
 
 CHANGEABLE = frozenset({"size", "paused"})
 
@@ -78,4 +86,33 @@ async def read_declared(desired: DesiredInForce, pool: str) -> InForce:
     return in_force
 
 
-ROUTES = [get_pools, get_pool, patch_pool]
+@post("/pools/{name:str}/retry", status_code=200)
+async def post_retry(
+    request: Request[Any, Any, Any], db: AnyDb, outlook: TheOutlook, name: FromPath[str]
+) -> dict[str, Any]:
+    """A person has looked: failures are forgotten, and every VM that is lost or broken is given up, however many they are.
+
+    Nobody's working VM is ended: one that somebody has is given up only when its instance is gone.
+    """
+    view = await outlook.read()
+    if name not in view.decision.pools:
+        raise NotFoundError(f"there is no pool {name!r}")
+    broken = [one for one in view.decision.judgements if one.pool == name and one.bucket in BROKEN]
+    async with transaction(db) as conn:
+        await retry_pool(conn, name)
+        given_up = [one.subject for one in broken if await _give_up(conn, name, one, request.state.actor)]
+        message = f"tried again without waiting; given up: {', '.join(given_up) or 'no VM'}"
+        await write_event(conn, request.state.actor, f"pool/{name}", "RetryAsked", message)
+        await notify(conn, RECONCILE, name)
+    return {"message": message, "replaced": given_up}
+
+
+async def _give_up(conn: Connection, pool: str, broken: Judgement, actor: str) -> bool:
+    """Its seat drains, which `decide` takes as somebody's word."""
+    if await drain_seat(conn, pool, broken.subject):
+        return True
+    lost = broken.bucket is Bucket.LOST
+    return lost and await release_vm(conn, pool, broken.subject, actor, f"its VM is lost: {broken.reason}")
+
+
+ROUTES = [get_pools, get_pool, patch_pool, post_retry]

@@ -3,13 +3,16 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
+from typing import TextIO, cast
 
 import anyio
 import structlog
 from pydantic import ValidationError
 
 from controller.actuator import open_actuator
+from controller.amis import resolve_pool
 from controller.ec2 import Ec2
 from controller.leadership import stand_by
 from controller.loop import actuate_pool, reconcile_once
@@ -42,8 +45,9 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
     async with open_actuator(db, lease, settings, ec2, os.environ) as actuator:
         world = World(db, lease, settings, ec2, runtime.wake)
         runtime.handlers = (
-            Handler("reconcile", lambda _: reconcile_once(world), ("reconcile", "desired"), lambda: settings.tick_s),
+            Handler("reconcile", lambda _: reconcile_once(world), NOTIFIED, lambda: settings.tick_s, keyed=False),
             Handler("observe", lambda region: observe_cloud(world, region), ("look",), lambda: settings.listing_s),
+            Handler("resolve", lambda pool: resolve_pool(world, pool), ("resolve",)),
             Handler("actuate", lambda pool: actuate_pool(world, actuator, pool), ("actuate",)),
         )
         async with anyio.create_task_group() as group:
@@ -54,6 +58,31 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
             await stopping.wait()
             await runtime.drain(settings.terraform_grace_s)
             group.cancel_scope.cancel()
+
+
+class PatientStderr:
+    """Standard error, whose disk may be full: then a line is lost, and nothing else."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
+def set_up_log() -> None:
+    """Plain lines on stderr. Tracebacks without the values of variables: those may be passwords, keys and tokens."""
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, PatientStderr())),
+    )
 
 
 async def _wait_for_signal(stopping: anyio.Event) -> None:
@@ -67,10 +96,16 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        sys.stderr.write(f"controller: {'; '.join(detail['msg'] for detail in error.errors())}\n")
+        said = (" ".join([*map(str, detail["loc"]), detail["msg"]]) for detail in error.errors())
+        sys.stderr.write(f"controller: {'; '.join(said)}\n")
         return 1
+    set_up_log()
     anyio.run(run, settings)
-    return 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(
+        0
+    )  # all that was begun has ended; but a thread that waits for an AWS that is silent would hold us for minutes
 
 
 if __name__ == "__main__":

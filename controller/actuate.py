@@ -18,7 +18,7 @@ from controller.decide.backoff import pause_s
 from controller.decide.state_change import decide_creates
 from controller.decide.tfvars import Site
 from controller.errors import ADVICE, UNCERTAIN, Cause, CloudError, NeedsOperator, RetryLater
-from controller.record import close_dead_run
+from controller.record import CONDITIONS, close_dead_run
 from controller.result import FAILED, INTERRUPTED, SUCCEEDED, Place, Recorder, Result
 from controller.shard import Shard, converge_shard, record_shard
 from schemas.lab import Lab
@@ -124,6 +124,7 @@ class Round:
     results: list[Result] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
     locked: list[Place] = field(default_factory=list)
+    refused: list[CloudError] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -135,6 +136,7 @@ class Round:
             await part()
         except CloudError as error:
             log.warning("AWS refused", pool=self.pool.name, error=str(error))
+            self.refused.append(error)
             self.waits_s.append(CLOUD_S)
         except Exception as error:
             self.errors.append(error)
@@ -252,11 +254,22 @@ class Round:
         """Raise what went wrong: a lost lease before all, a lock that is not ours to release at last."""
         for error in sorted(self.errors, key=lambda error: not isinstance(error, LeaseLost)):
             raise error
+        if not self.results and not self.waits_s:
+            await self._forget_troubles()
+        for refusal in self.refused[:1]:
+            async with fenced(self.actuator.db, self.actuator.lease) as conn:
+                await rows.set_condition(conn, self.pool.name, "ApplyFailed", refusal.cause, str(refusal))
         if self.locked:
             message = " ".join([await self._explain_lock(place) for place in self.locked])
             async with fenced(self.actuator.db, self.actuator.lease) as conn:
                 await rows.set_condition(conn, self.pool.name, "ApplyFailed", Cause.LOCK, message)
             raise NeedsOperator(message)
+
+    async def _forget_troubles(self) -> None:
+        """What could not be applied is not asked for any more."""
+        async with fenced(self.actuator.db, self.actuator.lease) as conn:
+            for kind in CONDITIONS.values():
+                await rows.clear_condition(conn, self.pool.name, kind, "nothing is left to apply")
 
     async def _explain_lock(self, place: Place) -> str:
         key, folder = place.state_key, self.actuator.work_dir / "states" / place.backend / place.state_key

@@ -24,7 +24,7 @@ from schemas.decision import (
 from schemas.snapshot import Snapshot
 from schemas.status import Condition
 from store import fleet
-from store.assignment import bind_waiting, read_bindable
+from store.assignment import BATCH, bind_waiting, read_bindable
 from store.db import Connection, Db, transaction
 from store.event import write_event
 from store.lease import fenced
@@ -97,8 +97,10 @@ async def bind_people(db: Db) -> None:
     async with db.connection() as conn:
         pools = await read_bindable(conn)
     for pool in pools:
-        async with transaction(db) as conn:
-            await bind_waiting(conn, pool)
+        bound = BATCH
+        while bound == BATCH:
+            async with transaction(db) as conn:
+                bound = len(await bind_waiting(conn, pool))
 
 
 async def _write_condition_event(conn: Connection, pool: str, old: Condition | None, new: Condition) -> None:

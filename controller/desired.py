@@ -1,40 +1,40 @@
 """Keeps the rows of pools equal to the desired version in force, after `controller.desired_file` has had its say.
 
-Called at the head of every reconcile; writes only when the version or a start-up script changed, or an AMI is still unresolved.
+Called at the head of every reconcile; writes only when the version or a start-up script changed.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import structlog
-
+from controller.amis import pin_amis
 from controller.desired_file import read_script, sync_file
-from controller.errors import CloudError
 from controller.world import World
 from schemas.lab import Lab, Pool
 from store.deployment import read_deployment
 from store.desired import read_in_force
 from store.lease import fenced
-from store.pool import declare_pool, read_amis, remove_others, resolve_ami
-
-log = structlog.get_logger()
+from store.pool import declare_pool, forget_untouched_bases, remove_others
 
 
-async def sync_desired(world: World) -> None:
-    """File and record are equal afterwards, or a condition says why not; the rows of pools follow what is in force."""
+async def sync_desired(world: World) -> int | None:
+    """File and record are equal afterwards, or a condition says why not; the version that the rows of pools follow now."""
     async with world.db.connection() as conn:
         deployment = await read_deployment(conn)
         in_force = await read_in_force(conn)
     if world.settings.desired_file:
         in_force = await sync_file(world, deployment, in_force)
     if in_force is None:
-        return
+        return None
     scripts = read_scripts(in_force.lab, world.settings.desired_file)
     declared = (in_force.version, tuple(sorted(scripts.items())))
     if declared != world.sight.declared:
         await declare(world, in_force.lab, scripts)
         world.wake("look", "")  # a region may be new, and nothing is done in one that was never listed
-        world.sight.declared = declared if await resolve_amis(world, in_force.lab) else None
+        await pin_amis(world, in_force.lab)
+        world.sight.declared = declared
+        for pool in in_force.lab.pools:
+            world.wake("actuate", pool)  # a base may have changed, which no VM tells
+    return in_force.version
 
 
 async def declare(world: World, lab: Lab, scripts: Mapping[str, str | None]) -> None:
@@ -43,38 +43,7 @@ async def declare(world: World, lab: Lab, scripts: Mapping[str, str | None]) -> 
         for name, pool in lab.pools.items():
             await declare_pool(conn, name, pool.region, pool.model_dump(mode="json"), scripts[name])
         await remove_others(conn, list(lab.pools))
-
-
-async def resolve_amis(world: World, lab: Lab) -> bool:
-    """Pin an AMI for each pool whose declared one changed; whether all are pinned now."""
-    async with world.db.connection() as conn:
-        pinned = await read_amis(conn)
-    complete = True
-    for name, pool in lab.pools.items():
-        source = ami_source(pool)
-        if pinned[name][0] == source and pinned[name][1]:
-            continue
-        ami = await resolve(world, pool.region, source)
-        complete = complete and ami is not None
-        async with fenced(world.db, world.lease) as conn:
-            await resolve_ami(conn, name, source, ami)
-    return complete
-
-
-def ami_source(pool: Pool) -> str:
-    """The AMI id or SSM parameter that the declaration names for the pool's region."""
-    return pool.ami if isinstance(pool.ami, str) else pool.ami[pool.region]
-
-
-async def resolve(world: World, region: str, source: str) -> str | None:
-    """The AMI id behind an SSM parameter path; an id stands for itself. None while AWS does not answer."""
-    if not source.startswith("/"):
-        return source
-    try:
-        return await world.ec2.resolve_ami(region, source)
-    except CloudError as error:
-        log.warning("an AMI parameter could not be resolved", region=region, parameter=source, error=str(error))
-        return None
+        await forget_untouched_bases(conn, {name: pool.region for name, pool in lab.pools.items()})
 
 
 def read_scripts(lab: Lab, desired_file: Path | None) -> dict[str, str | None]:

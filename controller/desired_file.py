@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import anyio
 import structlog
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 QUIET_S = 0.25
 """A file written to less than this ago may still be half-written: it is read at the next wake-up."""
 
+GIT_S = 10.0
+"""A git that takes longer (a hook, a network file system) is given up: the record is what counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileState:
@@ -33,6 +37,7 @@ class FileState:
 
     text: str | None
     trouble: str | None = None
+    gone: bool = False
 
 
 async def sync_file(world: World, deployment: Deployment, in_force: InForce | None) -> InForce | None:
@@ -43,10 +48,11 @@ async def sync_file(world: World, deployment: Deployment, in_force: InForce | No
     if found is None:
         return in_force
     if found.text is None:
-        if in_force and in_force.version != deployment.file_version:
+        if found.gone and in_force and in_force.version != deployment.file_version:
             await write_version(world, deployment, in_force)
-        else:
-            await say(world, deployment, "DesiredValid", False, "FileMissing", f"{found.trouble}{_still(in_force)}")
+        else:  # what cannot be read may be somebody's edit: it is never written over
+            reason = "FileMissing" if found.gone else "FileUnreadable"
+            await say(world, deployment, "DesiredValid", False, reason, f"{found.trouble}{_still(in_force)}")
         return in_force
     if in_force and found.text == in_force.yaml:
         await settle(world, deployment, text_hash(found.text), in_force.version)
@@ -64,7 +70,8 @@ def read_file(path: Path) -> FileState | None:
             return None
         return FileState(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        return FileState(None, f"{path} cannot be read ({error}); put it back or mend it")
+        gone = isinstance(error, FileNotFoundError)
+        return FileState(None, f"{path} cannot be read ({error}); put it back or mend it", gone)
 
 
 async def take_edit(world: World, deployment: Deployment, in_force: InForce | None, text: str) -> InForce | None:
@@ -79,9 +86,10 @@ async def take_edit(world: World, deployment: Deployment, in_force: InForce | No
         await say(world, deployment, "DesiredValid", False, "Invalid", sentence + _still(in_force))
         return in_force
     based_on = deployment.file_version if deployment.file_hash else None
+    # Before the transaction: while one holds the lease, it cannot be renewed, and git may take its time.
+    change = Change(yaml=text, lab=lab, author=await read_author(path), source="file")
     try:
         async with fenced(world.db, world.lease) as conn:
-            change = Change(yaml=text, lab=lab, author=await read_author(path), source="file")
             version = await append_version(conn, change, based_on)
             await see_file(conn, text_hash(text), version.version)
     except DesiredConflict:
@@ -97,7 +105,7 @@ def check_scripts(lab: Lab, text: str, path: Path) -> None:
         problem_at(
             text,
             ("pools", name, "startup_script", "path"),
-            f"there is no such file beside {path.name}, or it is no text",
+            f"there is no text file {pool.startup_script.path} beside {path.name}",
             path.name,
         )
         for name, pool in lab.pools.items()
@@ -131,9 +139,10 @@ async def write_version(world: World, deployment: Deployment, in_force: InForce)
     await settle(world, deployment, text_hash(in_force.yaml), in_force.version)
     if in_force.lab.desired.git_commit:
         message = f"Desired version {in_force.version}"
-        await anyio.run_process(
-            ["git", "-C", str(path.parent), "commit", "--quiet", "-m", message, "--only", path.name], check=False
-        )
+        done = await run_git(path, "commit", "--quiet", "-m", message, "--only", path.name)
+        if done is None or done.returncode:
+            said = done.stderr.decode(errors="replace").strip() if done else "git cannot be run, or takes too long"
+            log.warning("a version was written to the file and could not be committed", reason=said)
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -154,12 +163,18 @@ def replace_file(path: Path, text: str) -> None:
 
 async def read_author(path: Path) -> str:
     """The author of the last commit of the file where it is in a repository, else the word `file`."""
-    command = ["git", "-C", str(path.parent), "log", "-1", "--format=%an <%ae>", "--", path.name]
-    try:
-        done = await anyio.run_process(command, check=False)
-    except FileNotFoundError:
-        return "file"
-    return done.stdout.decode(errors="replace").strip() or "file"
+    done = await run_git(path, "log", "-1", "--format=%an <%ae>", "--", path.name)
+    return (done.stdout.decode(errors="replace").strip() if done else "") or "file"
+
+
+async def run_git(path: Path, *arguments: str) -> CompletedProcess[bytes] | None:
+    """Git in the folder of the file; None when there is no git, or it finds no end within `GIT_S`."""
+    with anyio.move_on_after(GIT_S):
+        try:
+            return await anyio.run_process(["git", "-C", str(path.parent), *arguments], check=False)
+        except OSError:
+            pass
+    return None
 
 
 async def settle(world: World, deployment: Deployment, file_hash: str, version: int) -> None:

@@ -123,7 +123,8 @@ class Ec2:
         except (ClientError, BotoCoreError) as error:
             cause = classify(f"{type(error).__name__}: {error}", Cause.PROVIDER)
             if cause is Cause.CREDENTIALS:
-                with self._lock:  # a client keeps the credentials that it was made with: the next call looks for better ones
+                # A client keeps the credentials that it was made with: the next call looks for better ones.
+                with self._lock:
                     self._clients.clear()
             raise CloudError(cause, what, str(error)) from error
 
@@ -176,7 +177,7 @@ def _read_instance(raw: Mapping[str, Any], region: str, asked_at: datetime) -> I
         region=region,
         hostname=tags.get("lablink:hostname"),
         pool=tags.get("lablink:pool"),
-        generation=int(generation) if generation.isdecimal() else None,
+        generation=int(generation) if generation.isdecimal() and len(generation) <= 18 else None,
         state=raw["State"]["Name"],
         instance_type=raw["InstanceType"],
         image_id=raw["ImageId"],

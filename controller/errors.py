@@ -60,7 +60,7 @@ SIGNS: dict[Cause, re.Pattern[str]] = {
     ),
     Cause.BAD_AMI: re.compile(r"InvalidAMIID\.\w+|InvalidAMIId|AuthFailure: Not authorized for images"),
     Cause.LOCK: re.compile(r"Error acquiring the state lock|[Ss]tate (?:is )?already locked"),
-    Cause.STATE_DISK_FULL: re.compile(r"no space left on device|disk quota exceeded|No space left on device"),
+    Cause.STATE_DISK_FULL: re.compile(r"[Nn]o space left on device|disk quota exceeded|[Ff]ile too large"),
     Cause.STALE_PLAN: re.compile(r"Saved plan is stale"),
     Cause.CREDENTIALS: re.compile(
         r"AuthFailure|UnauthorizedOperation|ExpiredToken|InvalidClientTokenId|RequestExpired|AccessDenied|OptInRequired"

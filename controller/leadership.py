@@ -33,7 +33,15 @@ async def stand_by(db: Db, ttl_s: float, lead: Lead, stopping: anyio.Event) -> N
         try:
             await _term(db, lease, ttl_s, lead)
         except* LeaseLost as lost:
-            log.warning("no longer leading", reason=str(lost.exceptions[0]))
+            log.warning("no longer leading", reason=str(_find_first(lost)))
+
+
+def _find_first(group: BaseExceptionGroup[LeaseLost]) -> BaseException:
+    """The exception itself, out of the groups that task groups have put around it."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 async def _term(db: Db, lease: Lease, ttl_s: float, lead: Lead) -> None:
@@ -41,7 +49,10 @@ async def _term(db: Db, lease: Lease, ttl_s: float, lead: Lead) -> None:
         group.start_soon(_renew, db, lease, ttl_s)
         await lead(lease)
         group.cancel_scope.cancel()
-    await release_lease(db, lease)
+    try:
+        await release_lease(db, lease)
+    except UNREACHABLE as error:
+        log.warning("the lease could not be given back and runs out by itself", error=str(error))
 
 
 async def _try_to_take(db: Db, holder: str, ttl_s: float) -> Lease | None:
@@ -56,7 +67,7 @@ async def _renew(db: Db, lease: Lease, ttl_s: float) -> None:
     """Renew three times in a lifetime; a database that stays away for a lifetime costs the lease."""
     good_until = time.monotonic() + ttl_s
     while True:
-        await anyio.sleep(ttl_s / 3)
+        await anyio.sleep(max(0.0, min(ttl_s / 3, good_until - time.monotonic())))
         asked_at = time.monotonic()
         try:
             with anyio.fail_after(max(0.1, good_until - asked_at)):

@@ -23,13 +23,17 @@ ERROR_PAUSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """`run` is called with a key for each wake-up on one of its channels, and with `timer_key` every `every_s()` seconds."""
+    """`run` is called with a key for each wake-up on one of its channels, and with `timer_key` every `every_s()` seconds.
+
+    One that is not `keyed` is about everything at once: whatever key a wake-up has, it runs for `timer_key`, never twice at a time.
+    """
 
     name: str
     run: Callable[[str], Awaitable[float | None]]  # seconds after which it wants to run again, or None
     channels: tuple[str, ...] = ()
     every_s: Callable[[], float] | None = None
     timer_key: str = ""
+    keyed: bool = True
 
 
 @dataclass(slots=True)
@@ -68,13 +72,13 @@ class Runtime:
         """Run the handlers that listen on `channel` for `key`, soon, once."""
         for handler in self.handlers:
             if channel in handler.channels:
-                self._enqueue(handler, key)
+                self._enqueue(handler, key if handler.keyed else handler.timer_key)
 
     async def drain(self, grace_s: float) -> None:
         """Start nothing more and wait for what is running, at most `grace_s` seconds."""
         self._stopping = True
         with anyio.move_on_after(grace_s):
-            for entry in self._entries.values():
+            for entry in list(self._entries.values()):  # what is woken meanwhile adds entries that never run
                 await entry.rested.wait()
 
     def _enqueue(self, handler: Handler, key: str) -> None:

@@ -19,6 +19,7 @@ from schemas.tfstate import TfState
 from schemas.vm import Phase, Vm
 from store import actuation as rows
 from store.db import Connection
+from store.seat import lock_pool
 from store.tfstate import forget_state
 
 NOT_IMPORTED = "Cannot import non-existent remote object"
@@ -115,6 +116,7 @@ async def record_shard(
     place: Place, creates: Set[str], conn: Connection, state: TfState | None, result: Result
 ) -> None:
     """What a run has brought about, whether it succeeded, failed or was killed."""
+    await lock_pool(conn, place.pool)  # first, as in every transaction that drains
     if state is not None:
         await rows.record_instances(conn, place.pool, place.region, int(place.part), state.vms)
         await _end_half_made(conn, place, state)
@@ -144,5 +146,11 @@ async def _count(conn: Connection, place: Place, creates: Set[str], result: Resu
     """Only runs that were to create count, and an interrupted one says nothing about the pool."""
     if creates and result.outcome == SUCCEEDED:
         await rows.count_success(conn, place.pool)
-    elif creates and result.outcome == FAILED and result.cause:
-        await rows.count_failure(conn, place.pool, result.cause.value)
+    elif creates and result.outcome == FAILED and (cause := _find_fault(result)):
+        await rows.count_failure(conn, place.pool, cause.value)
+
+
+def _find_fault(result: Result) -> Cause | None:
+    """What the pool itself has to wait for. A refused place is remembered as such, and the next one is tried at once."""
+    others = tuple(failure for failure in result.failures if failure.cause is not Cause.CAPACITY)
+    return replace(result, failures=others).cause

@@ -1,20 +1,35 @@
 """Which pools differ from what Terraform last applied, by a snapshot and what was decided on it: those are woken, all others rest."""
 
+from datetime import datetime, timedelta
+
 from schemas.decision import Decision
+from schemas.pool import PoolRow
 from schemas.snapshot import Snapshot
 from schemas.vm import Phase, Vm
 
 ALIVE = frozenset({"pending", "running", "stopping", "stopped"})
+TROUBLES = ("ApplyFailed", "PlanRefused")
+"""Conditions of actuation, which clears them itself when it finds nothing left to apply."""
+STARTED_FOR = timedelta(minutes=10)
+"""An order to start a stopped instance holds for so long (`store.actuation.read_instance_orders`)."""
 
 
 def find_unapplied(snapshot: Snapshot, decision: Decision) -> list[str]:
     """Names of pools, in order. Cheap and generous: waking a pool without need costs one query and no Terraform."""
     found = {action.pool for action in decision.actions}
-    found |= {vm.pool for vm in snapshot.vms if is_unapplied(vm)}
+    found |= {vm.pool for vm in snapshot.vms if is_unapplied(vm) or is_being_started(vm, snapshot.now)}
     found |= {base.pool for base in snapshot.bases if base.applied_hash is None or not base.wanted}
     found |= {row.name for row in snapshot.pools.values() if row.observed_generation < row.generation}
-    found |= {instance.pool for instance in snapshot.instances if instance.verdict and instance.pool}
+    found |= {row.name for row in snapshot.pools.values() if any(is_true(row, kind) for kind in TROUBLES)}
+    named = {vm.hostname: vm.pool for vm in snapshot.vms}
+    ending = [instance for instance in snapshot.instances if instance.verdict]
+    found |= {pool for one in ending for pool in (one.pool, named.get(one.hostname or "")) if pool}
     return sorted(found)
+
+
+def is_true(row: PoolRow, kind: str) -> bool:
+    condition = row.conditions.get(kind)
+    return condition is not None and condition.status
 
 
 def is_unapplied(vm: Vm) -> bool:
@@ -22,3 +37,8 @@ def is_unapplied(vm: Vm) -> bool:
     if vm.phase in (Phase.PLANNED, Phase.LIVE):
         return not vm.in_state
     return vm.in_state or (vm.instance_state in ALIVE and vm.missing_since is None)
+
+
+def is_being_started(vm: Vm, now: datetime) -> bool:
+    """Whether it was to be started and has not been yet: a controller may have died between the decision and the call."""
+    return vm.instance_state == "stopped" and vm.started_at is not None and now - vm.started_at < STARTED_FOR

@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import structlog
 from psycopg import AsyncConnection, sql
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 from store.db import UNREACHABLE
 
@@ -43,13 +43,20 @@ async def watch_file(path: Path, wake: Wake) -> None:
 
     The folder is watched: editors replace files, and a watch on the file alone would follow the old one.
     """
+
+    def concerns(_change: Change, name: str) -> bool:
+        """Our own drafts of the file begin with a dot: a draft that could not take its place must not wake us to try again."""
+        return Path(name).name == path.name or not Path(name).name.startswith(".")
+
     while True:
         try:
             async for _ in awatch(
-                path.parent, debounce=200, step=50, recursive=False, rust_timeout=1000, yield_on_timeout=False
-            ):
+                path.parent, watch_filter=concerns, debounce=200, step=50, recursive=False, rust_timeout=1000,
+                yield_on_timeout=False,
+            ):  # fmt: skip
                 await anyio.sleep(0.3)  # `desired_file.QUIET_S`: a file just written may still be half-written
                 wake("reconcile", "")
-        except OSError as error:  # no such folder, or no watches left; each tick reads the file all the same
+        # No such folder, or no watches left: each tick reads the file all the same.
+        except (OSError, RuntimeError) as error:
             log.warning("the desired file cannot be watched; trying again", folder=str(path.parent), error=str(error))
         await anyio.sleep(RECONNECT_S)

@@ -5,6 +5,7 @@ makes (`TF_DATA_DIR`, the dependency lock file) depends on the module's files an
 """
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -73,10 +74,18 @@ class Workspace:
         return self.folder / "terraform.tfstate"
 
     def read_local_state(self) -> bytes | None:
+        """Not while Terraform works on it: Terraform writes it in place, and a half-written one (a full disk, a power cut)
+        gives way here to the copy of the state before that Terraform keeps."""
+        if self.local_state.exists() and not _is_whole(self.local_state):
+            backup = self.folder / "terraform.tfstate.backup"
+            if not backup.exists():  # there was no state before
+                self.local_state.replace(self.folder / "terraform.tfstate.broken")
+            elif _is_whole(backup):
+                backup.replace(self.local_state)
         return self.local_state.read_bytes() if self.local_state.exists() else None
 
     def forget_local_state(self) -> None:
-        for name in ("terraform.tfstate", "terraform.tfstate.backup"):
+        for name in ("terraform.tfstate", "terraform.tfstate.backup", "terraform.tfstate.broken"):
             (self.folder / name).unlink(missing_ok=True)
 
 
@@ -114,6 +123,13 @@ def prepare_workspace(
         _copy_files(template, folder)
         mark.write_text(digest)
     return workspace
+
+
+def _is_whole(state: Path) -> bool:
+    try:
+        return isinstance(json.loads(state.read_bytes()), dict)
+    except ValueError:
+        return False
 
 
 def _make_private(folder: Path) -> None:

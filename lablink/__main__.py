@@ -16,7 +16,7 @@ COMMANDS = {
         programs.migrate,
     ),
     "See": (fleet.status, fleet.vms, fleet.why, fleet.events),
-    "Change": (fleet.scale, fleet.pause, fleet.resume),
+    "Change": (fleet.scale, fleet.pause, fleet.resume, fleet.retry),
     "Desired state": (
         desired.validate,
         desired.preview,

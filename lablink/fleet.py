@@ -107,6 +107,16 @@ def resume(pool: PoolName, as_json: Json = False) -> None:
     _change_pool(pool, {"paused": False}, f"Pool {pool} is resumed", as_json)
 
 
+def retry(pool: PoolName, as_json: Json = False) -> None:
+    """Say that a person has looked: failures are forgotten, and all lost or broken VMs of the pool are replaced."""
+    with LabLink(find_server()) as lablink:
+        answer = lablink.call("POST", f"/pools{path_of(pool)}/retry")
+    if as_json:
+        print_json(answer)
+    else:
+        print_line(f"Pool {pool}: {answer['message']}.", "green")
+
+
 def _change_pool(pool: str, change: dict[str, Any], sentence: str, as_json: bool) -> None:
     with LabLink(find_server()) as lablink:
         answer = lablink.call("PATCH", "/pools" + path_of(pool), json=change)

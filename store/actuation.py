@@ -248,11 +248,12 @@ async def clear_condition(conn: Connection, pool: str, kind: str, message: str) 
 
 ENDING_INSTANCES = """
 SELECT instance_id, region FROM instance
- WHERE pool = %s AND verdict = 'terminate' AND state NOT IN ('terminated', 'shutting-down') AND missing_since IS NULL
+ WHERE (pool = %(pool)s OR hostname IN (SELECT hostname FROM vm WHERE vm.pool = %(pool)s))
+   AND verdict = 'terminate' AND state NOT IN ('terminated', 'shutting-down') AND missing_since IS NULL
 """
 STARTING_INSTANCES = """
 SELECT v.instance_id, v.region FROM vm v JOIN instance i USING (instance_id)
- WHERE v.pool = %s AND v.phase = 'live' AND i.state = 'stopped' AND v.started_at > now() - interval '10 minutes'
+ WHERE v.pool = %(pool)s AND v.phase = 'live' AND i.state = 'stopped' AND v.started_at > now() - interval '10 minutes'
 """
 
 
@@ -260,6 +261,6 @@ async def read_instance_orders(conn: Connection, pool: str) -> tuple[dict[str, l
     """By region, the instances to terminate and to start: decided, and not yet seen to be done. Both may be repeated."""
     orders: tuple[dict[str, list[str]], dict[str, list[str]]] = ({}, {})
     for sql, by_region in zip((ENDING_INSTANCES, STARTING_INSTANCES), orders, strict=True):
-        for row in await fetch(conn, sql, (pool,)):
+        for row in await fetch(conn, sql, {"pool": pool}):
             by_region.setdefault(row["region"], []).append(row["instance_id"])
     return orders

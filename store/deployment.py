@@ -1,5 +1,6 @@
 """The one row of the deployment: its identity, its conditions, and what was last seen of `lablink.yaml`."""
 
+from datetime import datetime
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -8,7 +9,7 @@ from schemas.frozen import Frozen
 from schemas.status import Condition
 from store.db import Connection, fetch_one
 
-READ = "SELECT id, account_id, conditions, file_hash, file_version, file_text FROM deployment"
+READ = "SELECT id, account_id, conditions, file_hash, file_version, file_text, now() AS read_at FROM deployment"
 
 
 class Deployment(Frozen):
@@ -20,6 +21,7 @@ class Deployment(Frozen):
     file_hash: str | None
     file_version: int | None
     file_text: str | None
+    read_at: datetime  # by the database's clock, which all instants in the record are of
 
 
 async def read_deployment(conn: Connection) -> Deployment:

@@ -10,7 +10,8 @@ from store.db import Connection, fetch
 
 MERGE = """
 WITH seen AS (
-     SELECT * FROM jsonb_to_recordset(%(seen)s) AS s (
+     -- An instance may be on two pages when something changes between their reads.
+     SELECT DISTINCT ON (instance_id) * FROM jsonb_to_recordset(%(seen)s) AS s (
             instance_id text, hostname text, pool text, generation bigint, state text, instance_type text, image_id text,
             zone text, public_ip text, private_ip text, launched_at timestamptz)),
 upsert AS (

@@ -72,6 +72,14 @@ async def hold_lease(conn: Connection, token: int) -> None:
         raise LeaseLost(f"the controller's lease (token {token}) has expired or was taken over")
 
 
+LED = "SELECT FROM lease WHERE name = %s AND expires_at > now()"
+
+
+async def is_led(conn: Connection) -> bool:
+    """Whether some controller leads now. Without one nobody looks at the cloud, so what is recorded of it grows old."""
+    return await fetch_one(conn, LED, (NAME,)) is not None
+
+
 @asynccontextmanager
 async def fenced(db: Db, lease: Lease) -> AsyncIterator[Connection]:
     """A transaction in which `lease` surely holds; the only way in which a controller writes."""

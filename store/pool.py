@@ -41,11 +41,37 @@ async def remove_others(conn: Connection, declared: Sequence[str]) -> list[str]:
     return [row["name"] for row in await fetch(conn, REMOVE, (list(declared),))]
 
 
-RESOLVE_AMI = "UPDATE pool SET ami = %(ami)s, ami_source = %(source)s WHERE name = %(name)s"
+UNTOUCHED = """
+DELETE FROM base b
+ WHERE NOT EXISTS (SELECT FROM unnest(%s::text[], %s::text[]) AS d (pool, region) WHERE (d.pool, d.region) = (b.pool, b.region))
+   AND applied_hash IS NULL
+   AND NOT EXISTS (SELECT FROM vm WHERE vm.pool = b.pool AND vm.region = b.region AND phase <> 'gone')
+   AND NOT EXISTS (SELECT FROM run WHERE state_key = b.pool || '/' || b.region || '/base'
+                      AND (applying_at IS NOT NULL OR ended_at IS NULL))
+"""
 
 
-async def resolve_ami(conn: Connection, name: str, source: str, ami: str | None) -> None:
-    """Pin what the declared AMI stands for, until the declaration names another."""
+async def forget_untouched_bases(conn: Connection, declared: Mapping[str, str]) -> None:
+    """Forget bases in regions that pools (by name, with their region) were declared in by mistake and nothing was ever made in.
+
+    Such a region may never answer, so nothing that waits for its listing would end them.
+    """
+    await conn.execute(UNTOUCHED, (list(declared), list(declared.values())))
+
+
+PIN_AMI = "UPDATE pool SET ami = %(ami)s, ami_source = %(source)s WHERE name = %(name)s"
+
+
+async def pin_ami(conn: Connection, name: str, source: str, ami: str | None) -> None:
+    """Another AMI is declared: `ami` until the declaration changes, or None while nobody knows what `source` stands for."""
+    await conn.execute(PIN_AMI, {"name": name, "source": source, "ami": ami})
+
+
+RESOLVE_AMI = "UPDATE pool SET ami = %(ami)s WHERE name = %(name)s AND ami_source = %(source)s AND ami IS NULL"
+
+
+async def resolve_ami(conn: Connection, name: str, source: str, ami: str) -> None:
+    """Pin what `source` stands for, unless the declaration has moved on meanwhile."""
     await conn.execute(RESOLVE_AMI, {"name": name, "source": source, "ami": ami})
 
 

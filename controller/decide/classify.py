@@ -71,12 +71,15 @@ def is_taken(vm: Vm) -> bool:
 
 
 def judge(vm: Vm, number: int, yard: Yardstick) -> Judged:
-    """The first rule that holds decides: what is over, what is lost, whose it is, and only then how it fares."""
+    """The first rule that holds decides: what is over, what is lost, whose it is, and only then how it fares.
+
+    One whose seat drains was given up already (released, or replaced by an admin): that it is lost is no news.
+    """
     if vm.phase is Phase.DRAINING:
         return Judged(vm, number, Bucket.DRAINING, vm.reason or "draining")
     if vm.phase is Phase.LOST:
         return Judged(vm, number, Bucket.LOST, vm.reason or "its instance is gone")
-    if vm.phase is Phase.LIVE and (loss := _loss(vm, yard)):
+    if vm.phase is Phase.LIVE and vm.seat is not Seat.DRAINING and (loss := _loss(vm, yard)):
         return Judged(vm, number, Bucket.LOST, loss)
     outdated = _outdated(vm, yard)
     trouble = _trouble(vm, yard) if vm.phase is Phase.LIVE else None

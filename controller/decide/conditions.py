@@ -19,6 +19,7 @@ SETTLED = frozenset({Bucket.READY, Bucket.ASSIGNED})
 # What holds when no step found otherwise: type, status, reason, message.
 USUAL = (
     ("Paused", False, "NotPaused", "the pool is acted on"),
+    ("DecisionRefused", False, "NoRuleBroken", "what was decided keeps all rules"),
     ("AmiResolved", True, "Resolved", "the AMI is known"),
     ("FleetSuspect", False, "AsExpected", "losses and riddles are few"),
     ("TooManyUnhealthy", False, "Healthy", "few enough VMs are unhealthy to be replaced"),

@@ -8,6 +8,10 @@ from controller.decide.work import Work
 
 REPAIRED_AT_ONCE = 3
 REPAIRED_SHARE = 0.2
+CONFIRM = (
+    "If the lost ones are really gone, say so: POST /api/v1/pools/NAME/retry for all of a pool, or "
+    "POST /api/v1/vms/NAME/replace for one; instances that nothing explains are passed over after an hour"
+)
 
 
 def hold_back(work: Work) -> Work:
@@ -18,7 +22,7 @@ def hold_back(work: Work) -> Work:
 def _everywhere(work: Work) -> Work:
     world, view = work.view.world, work.view
     if world.suspect:
-        work = work.find("FleetSuspect", "TooMuchAtOnce", world.suspect)
+        work = work.find("FleetSuspect", "TooMuchAtOnce", f"{world.suspect}. {CONFIRM}")
     if view.declared and view.declared.paused:
         work = work.find("Paused", "Declared", "the pool is paused: it is observed and reported only")
     if view.declared and view.row.ami is None:
@@ -33,7 +37,8 @@ def _too_many_broken(work: Work) -> Work:
     if broken <= max(REPAIRED_AT_ONCE, present * REPAIRED_SHARE) or not work.view.size:
         return work
     message = f"{broken} of {counted(present, 'VM')} are unhealthy at once: no repairs, a person is needed"
-    return replace(work.find("TooManyUnhealthy", "PersonNeeded", message), no_repair=message)
+    way_out = f"{message}; POST /api/v1/pools/{work.view.name}/retry replaces them all the same"
+    return replace(work.find("TooManyUnhealthy", "PersonNeeded", way_out), no_repair=message)
 
 
 def _after_failures(work: Work) -> Work:

@@ -1,6 +1,6 @@
 """What no decision may ever do, checked by other code than that which decided, before each commit. Pure.
 
-A violation is a bug, never bad luck: the tick is not written, and the next one decides anew.
+A violation is a bug, never bad luck: nothing of the pool that it concerns is written, and the next tick decides anew.
 """
 
 from collections import Counter
@@ -16,20 +16,55 @@ from schemas.decision import (
     EndVm,
     MarkGone,
     MarkLost,
+    PoolOutlook,
     RecordInstance,
     StartVm,
 )
 from schemas.snapshot import Snapshot
-from schemas.vm import Bucket, Phase, Vm
+from schemas.status import Condition
+from schemas.vm import Bucket, Phase, Seat, Vm
 
 from controller.decide.classify import REPLACED, is_taken
 from controller.decide.shards import SHARD_SIZE
 
+REFUSED = "DecisionRefused"
 REPLACING = frozenset({Bucket.OUTDATED, Bucket.FAILED, Bucket.SILENT, Bucket.LOST, Bucket.STOPPED})
 
 
 class InvariantViolated(Exception):
-    """The sentence says which rule, and by what."""
+    """The sentence says which rule, and by what; `pool` whose actions must not be written (None: nobody's)."""
+
+    def __init__(self, sentence: str, pool: str | None = None) -> None:
+        super().__init__(sentence)
+        self.pool = pool
+
+
+def drop_unlawful(snapshot: Snapshot, decision: Decision) -> Decision:
+    """The decision without the actions of pools that break a rule, which their condition `DecisionRefused` then says.
+
+    One pool's trouble never delays another's. Raises `InvariantViolated` where the trouble is nobody's in particular.
+    """
+    while True:
+        try:
+            check_invariants(snapshot, decision)
+        except InvariantViolated as violated:
+            if violated.pool not in decision.pools:
+                raise
+            decision = _without_actions(decision, decision.pools[violated.pool], str(violated))
+        else:
+            return decision
+
+
+def _without_actions(decision: Decision, outlook: PoolOutlook, sentence: str) -> Decision:
+    others = tuple(one for one in outlook.conditions if one.type != REFUSED)
+    refused = Condition(type=REFUSED, status=True, reason="RuleBroken", message=sentence, since=decision.now)
+    update = {"conditions": (*others, refused), "converged": False}
+    return decision.model_copy(
+        update={
+            "actions": tuple(action for action in decision.actions if action.pool != outlook.name),
+            "pools": {**decision.pools, outlook.name: outlook.model_copy(update=update)},
+        }
+    )
 
 
 def check_invariants(snapshot: Snapshot, decision: Decision) -> None:
@@ -47,9 +82,9 @@ def check_invariants(snapshot: Snapshot, decision: Decision) -> None:
     return None
 
 
-def _check(holds: bool, sentence: str) -> None:
+def _check(holds: bool, sentence: str, pool: str | None = None) -> None:
     if not holds:
-        raise InvariantViolated(sentence)
+        raise InvariantViolated(sentence, pool)
 
 
 def _check_may_act(snapshot: Snapshot, decision: Decision, rows: dict[str, Vm]) -> None:
@@ -57,9 +92,11 @@ def _check_may_act(snapshot: Snapshot, decision: Decision, rows: dict[str, Vm]) 
     instances = {instance.instance_id: instance.region for instance in snapshot.instances}
     for action in decision.actions:
         pool = snapshot.lab.pools.get(action.pool)
-        _check(pool is None or not pool.paused, f"{action.kind} in {action.pool}, which is paused")
+        _check(pool is None or not pool.paused, f"{action.kind} in {action.pool}, which is paused", action.pool)
         region = _region(action, rows, instances)
-        _check(region in snapshot.listings, f"{action.kind} in {region or 'no region'}, which was not listed")
+        _check(
+            region in snapshot.listings, f"{action.kind} in {region or 'no region'}, which was not listed", action.pool
+        )
 
 
 def _region(action: Action, rows: dict[str, Vm], instances: dict[str, str]) -> str:
@@ -75,14 +112,12 @@ def _region(action: Action, rows: dict[str, Vm], instances: dict[str, str]) -> s
 
 
 def _check_one_action_each(decision: Decision) -> None:
-    subjects: Counter[str] = Counter()
+    subjects: set[str] = set()
     for action in decision.actions:
-        if isinstance(action, EndInstance):
-            subjects[action.instance_id] += 1
-        elif not isinstance(action, EndBase):
-            subjects[action.hostname] += 1
-    twice = [subject for subject, times in subjects.items() if times > 1]
-    _check(not twice, f"more than one action for {twice[:1]}")
+        if not isinstance(action, EndBase):
+            subject = action.instance_id if isinstance(action, EndInstance) else action.hostname
+            _check(subject not in subjects, f"more than one action for {subject}", action.pool)
+            subjects.add(subject)
 
 
 def _check_rows(decision: Decision, rows: dict[str, Vm]) -> None:
@@ -92,18 +127,40 @@ def _check_rows(decision: Decision, rows: dict[str, Vm]) -> None:
         match action:
             case EndVm():
                 vm = rows[action.hostname]
-                _check(not is_taken(vm), f"{action.hostname} would be ended although it is assigned")
-                _check(vm.phase in (Phase.PLANNED, Phase.LIVE), f"{action.hostname} would be ended in phase {vm.phase}")
+                _check(not is_taken(vm), f"{action.hostname} would be ended although it is assigned", action.pool)
+                _check(
+                    vm.phase in (Phase.PLANNED, Phase.LIVE),
+                    f"{action.hostname} would be ended in phase {vm.phase}",
+                    action.pool,
+                )
             case MarkLost():
-                _check(rows[action.hostname].phase is Phase.LIVE, f"{action.hostname} would be lost without being live")
+                _check(
+                    rows[action.hostname].phase is Phase.LIVE,
+                    f"{action.hostname} would be lost without being live",
+                    action.pool,
+                )
             case MarkGone():
-                _check(not rows[action.hostname].in_state, f"{action.hostname} would be gone while Terraform holds it")
+                _check(
+                    not rows[action.hostname].in_state,
+                    f"{action.hostname} would be gone while Terraform holds it",
+                    action.pool,
+                )
             case RecordInstance():
-                _check(rows[action.hostname].instance_id is None, f"{action.hostname} has an instance recorded already")
+                _check(
+                    rows[action.hostname].instance_id is None,
+                    f"{action.hostname} has an instance recorded already",
+                    action.pool,
+                )
             case StartVm():
-                _check(rows[action.hostname].started_at is None, f"{action.hostname} would be started a second time")
+                _check(
+                    rows[action.hostname].started_at is None,
+                    f"{action.hostname} would be started a second time",
+                    action.pool,
+                )
             case EndInstance():
-                _check(action.instance_id not in recorded, f"{action.instance_id} is the instance of a row")
+                _check(
+                    action.instance_id not in recorded, f"{action.instance_id} is the instance of a row", action.pool
+                )
             case _:
                 pass
 
@@ -112,12 +169,22 @@ def _check_names(snapshot: Snapshot, decision: Decision, rows: dict[str, Vm]) ->
     used = {instance.hostname for instance in snapshot.instances} | rows.keys() | snapshot.gone.keys()
     for action in decision.actions:
         if isinstance(action, CreateVm):
-            _check(action.hostname not in used, f"{action.hostname} would be created although the name was used before")
+            _check(
+                action.hostname not in used,
+                f"{action.hostname} would be created although the name was used before",
+                action.pool,
+            )
             row = snapshot.pools.get(action.pool)
             fresh = row is not None and action.number > row.counter
-            _check(fresh, f"{action.hostname} would be created although number {action.number} was given before")
+            _check(
+                fresh,
+                f"{action.hostname} would be created although number {action.number} was given before",
+                action.pool,
+            )
         if isinstance(action, AdoptVm):
-            _check(action.hostname not in rows, f"{action.hostname} would be adopted although it has a row")
+            _check(
+                action.hostname not in rows, f"{action.hostname} would be adopted although it has a row", action.pool
+            )
 
 
 def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
@@ -129,6 +196,7 @@ def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
     named = {vm.hostname: vm for vm in snapshot.vms}
     replacing = {judged.pool for judged in decision.judgements if judged.bucket in REPLACING}
     replacing |= {vm.pool for vm in snapshot.vms if vm.phase is Phase.DRAINING and REPLACED in vm.reason}
+    replacing |= {vm.pool for vm in snapshot.vms if vm.phase is Phase.LIVE and vm.seat is Seat.DRAINING}
     replacing |= {action.pool for action in decision.actions if isinstance(action, EndVm) and REPLACED in action.reason}
     unrecorded: set[str] = set()
     for instance in snapshot.instances:
@@ -141,12 +209,12 @@ def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
             present[pool] += 1
     for name, number in creates.items():
         pool_declared = snapshot.lab.pools.get(name)
-        _check(pool_declared is not None, f"VMs would be created in {name}, which is not declared")
+        _check(pool_declared is not None, f"VMs would be created in {name}, which is not declared", name)
         if pool_declared is not None:
             size = pool_declared.size if isinstance(pool_declared.size, int) else pool_declared.size.max
             ceiling = size + (pool_declared.update.surge if name in replacing else 0)
             sentence = f"{name} would have {present[name] + number} VMs, above its ceiling of {ceiling}"
-            _check(present[name] + number <= ceiling, sentence)
+            _check(present[name] + number <= ceiling, sentence, name)
 
 
 def _check_shards(snapshot: Snapshot, decision: Decision) -> None:
@@ -156,7 +224,7 @@ def _check_shards(snapshot: Snapshot, decision: Decision) -> None:
     held.update(grown)
     for pool, region, shard in set(grown):
         rows = held[pool, region, shard]
-        _check(rows <= SHARD_SIZE, f"shard {shard} of {pool} in {region} would hold {rows} VMs")
+        _check(rows <= SHARD_SIZE, f"shard {shard} of {pool} in {region} would hold {rows} VMs", pool)
 
 
 def _check_all_judged(snapshot: Snapshot, decision: Decision) -> None:

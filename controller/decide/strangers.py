@@ -41,7 +41,8 @@ class Stranger:
     @property
     def subject(self) -> str:
         """What a judgement calls it: a name that it does not share, else its id."""
-        shares = self.kind is Kind.DUPLICATE or self.instance.hostname is None
+        elsewhere = self.row is not None and self.row.region != self.instance.region
+        shares = self.kind is Kind.DUPLICATE or elsewhere or self.instance.hostname is None
         return self.instance.instance_id if shares else str(self.instance.hostname)
 
     @property
@@ -87,7 +88,8 @@ def meet(instances: Iterable[Instance], rows: Mapping[str, Vm], known: Acquainta
     for hostname, alike in sorted(by_name.items()):
         alike.sort(key=lambda one: (one.state not in ALIVE, one.launched_at, one.instance_id))
         if row := rows.get(hostname):
-            strangers += _of_row(row, alike, known)
+            strangers += _of_row(row, [one for one in alike if one.region == row.region], known)
+            strangers += [_elsewhere(row, one, known) for one in alike if one.region != row.region]
         else:
             strangers += _without_row(alike, known)
     return strangers
@@ -104,6 +106,12 @@ def _of_row(row: Vm, alike: list[Instance], known: Acquaintance) -> Iterable[Str
         )
         free_name = False
         yield Stranger(instance, kind, row.pool, reason, known.settled(instance), row)
+
+
+def _elsewhere(row: Vm, instance: Instance, known: Acquaintance) -> Stranger:
+    """Another region's instance can be neither the row's nor taken into the row's state."""
+    reason = f"{instance.instance_id} in {instance.region} has the name of {row.hostname}, which lives in {row.region}"
+    return Stranger(instance, Kind.ORPHAN, row.pool, reason, known.settled(instance), row)
 
 
 def _without_row(alike: list[Instance], known: Acquaintance) -> Iterable[Stranger]:

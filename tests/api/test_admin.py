@@ -5,6 +5,7 @@ import json
 import anyio
 import httpx
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.api.test_held_calls import start_polls
 from tests.api.world import ADMIN, HASH, YAML, World, eventually, serving
@@ -170,6 +171,45 @@ async def test_replace_spares_a_persons_vm_unless_forced(dsn: str) -> None:
         assert [row["state"] for row in await world.sql("SELECT state FROM seat")] == ["draining", "draining"]
         await world.sql("UPDATE vm SET phase = 'draining'")
         assert (await world.admin.post(f"/api/v1/vms/{free}/cordon")).status_code == 409
+
+
+async def test_retry_gives_up_what_is_lost_and_spares_what_works(dsn: str) -> None:
+    async with serving(dsn) as world:
+        works, lost, lost_in_use = await world.add_vms(3)
+        await world.sql("UPDATE seat SET state = 'free', free_since = now() WHERE hostname = %s", lost_in_use)
+        await world.request("ada@example.org")
+        for name in (lost, lost_in_use):
+            await world.sql(
+                """INSERT INTO instance SELECT instance_id, region, hostname, pool, 1, 'terminated', 'g4dn.xlarge', 'ami-1', NULL,
+                          NULL, NULL, now(), now(), NULL, NULL FROM vm WHERE hostname = %s""",
+                name,
+            )
+        await world.sql("UPDATE pool SET failures = 7, failed_at = now()")
+        answer = await world.admin.post("/api/v1/pools/client/retry")
+        assert answer.json()["replaced"] == [lost, lost_in_use]
+        states = {row["hostname"]: row["state"] for row in await world.sql("SELECT hostname, state FROM seat")}
+        assert states == {works: "closed", lost: "draining", lost_in_use: "draining"}
+        assert await world.sql("SELECT failures FROM pool") == [{"failures": 0}]
+        assert await world.sql("SELECT status FROM assignment") == [{"status": "ended"}]
+        assert (await world.admin.post("/api/v1/pools/nobody/retry")).status_code == 404
+        assert (await world.http.post("/api/v1/pools/client/retry")).status_code == 401
+
+
+async def test_status_shows_what_the_controller_may_not_do(dsn: str) -> None:
+    async with serving(dsn) as world:
+        message = "these credentials are of another account"
+        condition = {"status": True, "reason": "OtherAccount", "message": message, "since": "2026-12-01T09:00:00Z"}
+        await world.sql(
+            "UPDATE deployment SET conditions = %s", Jsonb({"ObserveOnly": {"type": "ObserveOnly", **condition}})
+        )
+        blind = {"type": "Observed", **condition, "status": False}
+        await world.sql(
+            "INSERT INTO pool (name, ami, conditions) VALUES ('client', 'ami-1', %s)", Jsonb({"Observed": blind})
+        )
+        (pool,) = (await world.admin.get("/api/v1/status")).json()["pools"]
+        assert pool["held"][0]["reason"] == message
+        observed = next(one for one in pool["conditions"] if one["type"] == "Observed")
+        assert observed["status"] is False
 
 
 async def test_events_are_followed_as_they_happen(dsn: str) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from controller.desired import sync_desired
@@ -16,6 +17,7 @@ from schemas.status import Condition
 from store.db import Db, fetch, fetch_one, open_db, transaction
 from store.deployment import read_deployment
 from store.desired import Change, append_version, read_newest
+from store.lease import renew_lease
 from tests.controller_world import lead_world
 
 pytestmark = pytest.mark.anyio
@@ -251,3 +253,51 @@ async def transaction_number(db: Db) -> int:
         row = await fetch_one(conn, "SELECT pg_current_xact_id()::text AS number")
     assert row is not None
     return int(row["number"])
+
+
+async def test_an_edit_that_is_no_text_is_never_written_over(world: World, db: Db) -> None:
+    path = edit(world, FIVE)
+    await sync_desired(world)
+    await put(db, EIGHT, 1)
+    broken = FIVE.replace("five seats", "f\u00fcnf").encode("latin-1")
+    path.write_bytes(broken)
+    os.utime(path, (time.time() - 10, time.time() - 10))
+    assert await sync_desired(world) == 2
+    assert path.read_bytes() == broken
+    condition = await read_condition(db, "DesiredValid")
+    assert condition is not None
+    assert (condition.status, condition.reason) == (False, "FileUnreadable")
+    assert "version 2 stays in force" in condition.message
+
+
+async def test_without_git_a_version_is_written_all_the_same(
+    world: World, db: Db, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = edit(world, FIVE)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    await sync_desired(world)
+    committed = EIGHT + "desired: {git_commit: true}\n"
+    await put(db, committed, 1)
+    assert await sync_desired(world) == 2
+    assert path.read_text() == committed
+
+
+async def test_the_lease_can_be_renewed_while_git_takes_its_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked, go_on = tmp_path / "bin" / "asked", tmp_path / "bin" / "go-on"
+    asked.parent.mkdir()
+    os.mkfifo(go_on)
+    slow = tmp_path / "bin" / "git"
+    slow.write_text(f"#!/bin/sh\n: > {asked}\nread _ < {go_on}\necho 'Ada <ada@example.org>'\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    edit(world, FIVE)
+    async with anyio.create_task_group() as group:
+        group.start_soon(sync_desired, world)
+        with anyio.fail_after(10):
+            while not asked.exists():
+                await anyio.sleep(0.02)
+            await renew_lease(world.db, world.lease, 600)
+        await anyio.to_thread.run_sync(go_on.write_text, "\n")
+    assert (await in_force(world.db))[2] == "Ada <ada@example.org>"

@@ -55,7 +55,11 @@ class Lab:
         log = (self.folder / f"controller-{len(self.controllers)}.log").open("wb")
         with log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "controller"], cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+                [sys.executable, "-m", "controller"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         self.controllers.append(process)
         return process
@@ -70,7 +74,9 @@ class Lab:
     def instances(self) -> Counter[str]:
         """Host names of the instances that exist, with how often."""
         ec2 = boto3.client("ec2", REGION, endpoint_url=self.aws.url, aws_access_key_id="t", aws_secret_access_key="t")
-        pages = ec2.get_paginator("describe_instances").paginate(Filters=[{"Name": "instance-state-name", "Values": ALIVE}])
+        pages = ec2.get_paginator("describe_instances").paginate(
+            Filters=[{"Name": "instance-state-name", "Values": ALIVE}]
+        )
         found = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
         return Counter({tag["Key"]: tag["Value"] for tag in i["Tags"]}["lablink:hostname"] for i in found)
 
@@ -100,7 +106,9 @@ class Lab:
         return self.rows(sql)[0]
 
     def live(self) -> list[str]:
-        return [r["hostname"] for r in self.rows("SELECT hostname FROM vm WHERE phase = 'live' AND in_state ORDER BY 1")]
+        return [
+            r["hostname"] for r in self.rows("SELECT hostname FROM vm WHERE phase = 'live' AND in_state ORDER BY 1")
+        ]
 
     def present(self) -> list[str]:
         return [r["hostname"] for r in self.rows("SELECT hostname FROM vm WHERE phase <> 'gone' ORDER BY 1")]
@@ -130,8 +138,13 @@ class Lab:
 
     def story(self) -> str:
         """What to read when a test failed."""
-        vms = [tuple(r.values()) for r in self.rows("SELECT hostname, phase, in_state, instance_id, reason FROM vm ORDER BY 1")]
-        runs = [tuple(r.values()) for r in self.rows("SELECT id, state_key, outcome, cause, message FROM run ORDER BY id")]
+        vms = [
+            tuple(r.values())
+            for r in self.rows("SELECT hostname, phase, in_state, instance_id, reason FROM vm ORDER BY 1")
+        ]
+        runs = [
+            tuple(r.values()) for r in self.rows("SELECT id, state_key, outcome, cause, message FROM run ORDER BY id")
+        ]
         pools = [tuple(r.values()) for r in self.rows("SELECT name, failures, failure, conditions FROM pool")]
         logs = [p.read_text()[-3000:] for p in sorted(self.folder.glob("controller-*.log"))[-2:]]
         return "\n".join(map(str, [*vms, *runs, *pools, self.instances(), *logs]))

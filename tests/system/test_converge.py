@@ -1,6 +1,7 @@
 """A controller process, the real Terraform, and moto: what is declared comes to be, and stays so."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -73,10 +74,12 @@ class TwoLooks:
     """True once the lease has been renewed twice."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab, self.begun = lab, lab.row("SELECT expires_at FROM lease")["expires_at"]
+        self.lab = lab
+        self.begun: datetime = lab.row("SELECT expires_at FROM lease")["expires_at"]
 
     def __call__(self) -> bool:
-        return (self.lab.row("SELECT expires_at FROM lease")["expires_at"] - self.begun).seconds >= 3
+        renewed: datetime = self.lab.row("SELECT expires_at FROM lease")["expires_at"]
+        return (renewed - self.begun).total_seconds() >= 3
 
 
 def test_several_pools_converge_at_once_and_a_removed_one_leaves_nothing(lab: Lab) -> None:

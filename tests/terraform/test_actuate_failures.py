@@ -62,6 +62,29 @@ async def test_after_a_failure_creates_go_one_then_two_at_a_time(world: Actuatio
     assert (await world.condition("ApplyFailed"))["status"] is False
 
 
+async def test_a_failure_is_over_when_what_failed_is_not_asked_for_any_more(world: ActuationWorld) -> None:
+    world.fault(on="RunInstances", error="VcpuLimitExceeded")
+    await world.plan_vms(1)
+    await world.actuate()
+    assert (await world.condition("ApplyFailed"))["reason"] == "quota"
+    await world.write("UPDATE vm SET phase = 'gone'")
+    await world.actuate()
+    assert (await world.condition("ApplyFailed"))["status"] is False
+
+
+async def test_what_aws_refuses_outside_terraform_is_a_sentence_and_heals(world: ActuationWorld) -> None:
+    names = await world.plan_vms(1)
+    world.fault(on="GetRole", error="AccessDenied")
+    assert (await world.actuate()).retry_after_s is not None
+    condition = await world.condition("ApplyFailed")
+    assert (condition["status"], condition["reason"]) == (True, "credentials")
+    assert "looking for the base" in condition["message"]
+    world.end_faults()
+    await world.settle()
+    assert await world.running() == names
+    assert (await world.condition("ApplyFailed"))["status"] is False
+
+
 async def test_a_missing_terraform_is_a_sentence_and_heals(world: ActuationWorld) -> None:
     names = await world.plan_vms(1)
     right = world.actuator

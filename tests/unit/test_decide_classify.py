@@ -24,6 +24,7 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("assigned_though_outdated", "assigned", {"spec_hash": "v1:else"}, "assigned"),
     ("draining", "draining", {}, "draining"),
     ("draining_when_released", "released", {}, "draining"),
+    ("draining_when_given_up_by_an_admin_though_lost", "released", {"instance_state": "terminated"}, "draining"),
     ("lost_phase", "lost", {}, "lost"),
     ("lost_when_terminated", "ready", {"instance_state": "terminated"}, "lost"),
     ("lost_when_shutting_down", "ready", {"instance_state": "shutting-down"}, "lost"),

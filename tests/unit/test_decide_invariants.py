@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from controller.decide.invariants import InvariantViolated, check_invariants
+from controller.decide.invariants import InvariantViolated, check_invariants, drop_unlawful
 from controller.decide.pool import decide
 from schemas.decision import Action, CreateVm, Decision, EndInstance, EndVm, MarkGone, RecordInstance
-from tests.decide_world import OLD_HASH, Situation, build_spec
+from schemas.snapshot import Listing
+from tests.decide_world import AMI, NOW, OLD_HASH, REGION, Situation, build_spec
 
 HOST = "lablink-client-dev-{}"
 
@@ -86,3 +87,32 @@ def test_an_unjudged_instance_is_refused() -> None:
     snapshot = Situation({"client": 0}).stray("i-x", "strange").snapshot()
     with pytest.raises(InvariantViolated, match="not judged"):
         check_invariants(snapshot, Decision(now=snapshot.now, version=1))
+
+
+def test_a_pool_that_breaks_a_rule_is_held_back_and_the_others_go_on() -> None:
+    snapshot = Situation({"client": 1, "other": 1}).add("assigned", 1).snapshot()
+    lawful = decide(snapshot)
+    assert [action.pool for action in lawful.actions] == ["other"]
+    end = EndVm(pool="client", hostname="lablink-client-dev-1", version=1, reason="a bug")
+    kept = drop_unlawful(snapshot, lawful.model_copy(update={"actions": (end, *lawful.actions)}))
+    assert kept.actions == lawful.actions
+    refused = next(one for one in kept.pools["client"].conditions if one.type == "DecisionRefused")
+    assert refused.status
+    assert "assigned" in refused.message
+    assert not kept.pools["client"].converged
+
+
+def test_a_released_vm_in_a_region_that_cannot_be_listed_counts_as_being_replaced() -> None:
+    situation = Situation({"client": {"size": 1, "region": "eu-west-1", "ami": {"eu-west-1": AMI}}})
+    situation.add("released", 1, region=REGION).set(listings={"eu-west-1": Listing(region="eu-west-1", taken_at=NOW)})
+    snapshot = situation.snapshot()
+    check_invariants(snapshot, decide(snapshot))
+
+
+def test_another_regions_instance_is_never_taken_for_a_rows() -> None:
+    situation = Situation({"client": 1}).add("planned", 1).stray("i-far", "lablink-client-dev-1", region="eu-west-1")
+    outcome = situation.set(
+        listings={region: Listing(region=region, taken_at=NOW) for region in (REGION, "eu-west-1")}
+    ).decide()
+    assert outcome.done("record") == []
+    assert outcome.buckets()["i-far"] == "orphan"

@@ -92,3 +92,66 @@ async def test_draining_waits_for_what_runs_and_starts_nothing_more() -> None:
         await anyio.sleep(0.02)
         group.cancel_scope.cancel()
     assert ended == ["a"]
+
+
+async def test_a_run_that_was_put_off_is_replaced_by_the_one_that_comes_before_it() -> None:
+    runs: list[str] = []
+
+    async def run(key: str) -> float:
+        runs.append(key)
+        return 0.2
+
+    runtime = Runtime((Handler("h", run, ("c",)),))
+    async with anyio.create_task_group() as group:
+        group.start_soon(runtime.run)
+        await anyio.sleep(0.01)
+        for number in range(1, 6):
+            runtime.wake("c", "a")
+            await until(lambda number=number: len(runs) >= number)
+        await until(lambda: len(runs) >= 6)
+        await anyio.sleep(0.1)
+        assert len(runs) == 6
+        group.cancel_scope.cancel()
+
+
+async def test_a_handler_without_keys_never_runs_twice_at_a_time_whatever_wakes_it() -> None:
+    runs: list[str] = []
+    gate = anyio.Event()
+
+    async def run(key: str) -> None:
+        runs.append(key)
+        await gate.wait()
+
+    runtime = Runtime((Handler("all", run, ("c", "d"), lambda: 60.0, keyed=False),))
+    async with anyio.create_task_group() as group:
+        group.start_soon(runtime.run)
+        await until(lambda: len(runs) == 1)
+        runtime.wake("c", "a pool")
+        runtime.wake("d", "a version")
+        await anyio.sleep(0.02)
+        assert len(runs) == 1
+        gate.set()
+        await until(lambda: len(runs) == 2)
+        await anyio.sleep(0.02)
+        assert runs == ["", ""]
+        group.cancel_scope.cancel()
+
+
+async def test_what_is_woken_for_the_first_time_while_all_drains_neither_runs_nor_disturbs() -> None:
+    ended: list[str] = []
+
+    async def slow(key: str) -> None:
+        await anyio.sleep(0.05)
+        runtime.wake("c", f"{key} and more")
+        ended.append(key)
+
+    runtime = Runtime((Handler("slow", slow, ("c",)),))
+    async with anyio.create_task_group() as group:
+        group.start_soon(runtime.run)
+        await anyio.sleep(0.01)
+        runtime.wake("c", "a")
+        runtime.wake("c", "b")
+        await anyio.sleep(0.01)
+        await runtime.drain(5)
+        group.cancel_scope.cancel()
+    assert sorted(ended) == ["a", "b"]

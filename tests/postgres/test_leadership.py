@@ -1,0 +1,186 @@
+"""Terms of leadership on a real database: one leads, the next takes over in time, and whoever lost the lease stops acting."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+from anyio.abc import TaskStatus
+
+from controller.leadership import stand_by
+from sandbox import postgres
+from store.db import Db, open_db, transaction
+from store.lease import Lease, LeaseLost, fenced, take_lease
+from store.migrate import migrate
+
+pytestmark = pytest.mark.anyio
+
+TTL_S = 1.5
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+async def db(dsn: str) -> AsyncIterator[Db]:
+    async with open_db(dsn, max_size=6) as db:
+        yield db
+
+
+class Candidate:
+    """A controller that does nothing but lead: it notes each term's lease, and whether the term goes on."""
+
+    def __init__(self, db: Db, ttl_s: float = TTL_S) -> None:
+        self.db, self.ttl_s = db, ttl_s
+        self.terms: list[Lease] = []
+        self.leads = False
+        self.stopping = anyio.Event()
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        await stand_by(self.db, self.ttl_s, self.lead, self.stopping)
+
+    async def lead(self, lease: Lease) -> None:
+        self.terms.append(lease)
+        self.leads = True
+        try:
+            await self.stopping.wait()
+        finally:
+            self.leads = False
+
+
+@asynccontextmanager
+async def standing(*candidates: Candidate) -> AsyncIterator[None]:
+    """All of them stand by, one after the other; those that still do are asked to stop at the end, and do."""
+    async with anyio.create_task_group() as group:
+        for candidate in candidates:
+            await group.start(candidate.run)
+        yield
+        for candidate in candidates:
+            candidate.stopping.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        while not condition():
+            await anyio.sleep(0.02)
+
+
+async def usurp(db: Db) -> Lease:
+    """Take the lease away from whoever has it, as if its holder had slept beyond its end."""
+    async with transaction(db) as conn:
+        await conn.execute("UPDATE lease SET expires_at = now() - interval '1 second'")
+        # In the same transaction, so that a holder who is awake cannot renew in between.
+        row = await (await conn.execute(
+            "UPDATE lease SET holder = 'usurper', token = token + 1, expires_at = now() + interval '1 hour' RETURNING token"
+        )).fetchone()  # fmt: skip
+    assert row is not None
+    return Lease("usurper", row["token"])
+
+
+async def test_of_two_candidates_one_leads_and_goes_on_leading(db: Db) -> None:
+    one, two = Candidate(db), Candidate(db)
+    async with standing(one, two):
+        await until(lambda: one.leads or two.leads)
+        await anyio.sleep(2 * TTL_S)  # longer than a lease that nobody renews
+        assert [one.leads, two.leads].count(True) == 1
+        assert len(one.terms) + len(two.terms) == 1
+
+
+async def test_a_candidate_takes_over_within_a_lifetime_after_the_lease_of_a_dead_one_has_expired(db: Db) -> None:
+    dead = await take_lease(db, "dead", TTL_S)
+    assert dead is not None
+    candidate, began = Candidate(db, ttl_s=9.0), time.monotonic()
+    async with standing(candidate):
+        await until(lambda: candidate.leads)
+        assert TTL_S * 0.9 <= time.monotonic() - began <= TTL_S + candidate.ttl_s
+        assert candidate.terms[0].token == dead.token + 1
+        with pytest.raises(LeaseLost):
+            async with fenced(db, dead):
+                pass
+
+
+async def test_a_lease_that_was_taken_away_ends_the_term_and_the_candidate_stands_by_again(db: Db) -> None:
+    candidate = Candidate(db)
+    async with standing(candidate):
+        await until(lambda: candidate.leads)
+        usurper = await usurp(db)
+        await until(lambda: not candidate.leads)
+        assert len(candidate.terms) == 1
+        async with fenced(db, usurper) as conn:
+            await conn.execute("UPDATE lease SET expires_at = now() - interval '1 second'")
+        await until(lambda: candidate.leads)
+        assert [lease.token for lease in candidate.terms] == [usurper.token - 1, usurper.token + 1]
+
+
+async def test_a_handler_that_meets_a_lost_lease_ends_the_term_before_a_renewal_would(db: Db) -> None:
+    ended = anyio.Event()
+    stopping = anyio.Event()
+
+    async def meet_it(lease: Lease) -> None:
+        async def write() -> None:
+            await usurp(db)
+            async with fenced(db, lease):
+                pytest.fail("a lost lease let a write through")
+
+        try:
+            async with anyio.create_task_group() as group:  # as handlers run: in a group of their own
+                group.start_soon(write)
+                await anyio.sleep_forever()
+        finally:
+            ended.set()
+            stopping.set()
+
+    with anyio.fail_after(PATIENCE_S):
+        await stand_by(db, 600.0, meet_it, stopping)
+    assert ended.is_set()
+
+
+async def test_a_stop_gives_the_lease_back_so_that_the_next_leads_at_once(db: Db) -> None:
+    one = Candidate(db, ttl_s=600)
+    async with standing(one):
+        await until(lambda: one.leads)
+    two = Candidate(db, ttl_s=600)
+    async with standing(two):
+        await until(lambda: two.leads)
+    assert [two.terms[0].token, one.leads, two.leads] == [one.terms[0].token + 1, False, False]
+
+
+async def test_what_fails_inside_a_term_is_not_taken_for_a_lost_lease(db: Db) -> None:
+    async def fail(_lease: Lease) -> None:
+        raise ValueError("a bug")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await stand_by(db, TTL_S, fail, anyio.Event())
+    assert caught.group_contains(ValueError)
+
+
+async def test_a_database_that_stays_away_for_a_lifetime_costs_the_lease_and_its_return_begins_a_new_term(
+    tmp_path: Path,
+) -> None:
+    server = postgres.start(tmp_path / "pg")
+    try:
+        await migrate(server.dsn)
+        async with open_db(server.dsn, max_size=4) as db:
+            candidate = Candidate(db)
+            async with standing(candidate):
+                await until(lambda: candidate.leads)
+                await to_thread.run_sync(server.stop)
+                await until(lambda: not candidate.leads)
+                server = await to_thread.run_sync(postgres.start, tmp_path / "pg")
+                await until(lambda: candidate.leads)
+                assert candidate.terms[1].token == candidate.terms[0].token + 1
+    finally:
+        await to_thread.run_sync(server.stop)
+
+
+async def test_a_stop_while_the_database_is_away_ends_in_peace(tmp_path: Path) -> None:
+    with postgres.start(tmp_path / "pg") as server:
+        await migrate(server.dsn)
+        async with open_db(server.dsn, max_size=4) as db:
+            candidate = Candidate(db, ttl_s=600)
+            async with standing(candidate):
+                await until(lambda: candidate.leads)
+                await to_thread.run_sync(server.stop)
+    assert not candidate.leads

@@ -1,0 +1,36 @@
+"""Which pools actuation is woken for: those with work, also when a controller died before it could be done."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controller.unapplied import find_unapplied
+from tests.decide_world import NOW, Situation
+
+
+def unapplied(situation: Situation) -> list[str]:
+    return find_unapplied(situation.snapshot(), situation.decide().decision)
+
+
+def at_rest(size: int = 2) -> Situation:
+    return Situation({"client": size}).row(observed_generation=1)
+
+
+def test_a_pool_at_rest_is_left_alone() -> None:
+    assert unapplied(at_rest().add("ready", 1).add("assigned", 2)) == []
+
+
+@pytest.mark.parametrize("kind", ["planned", "draining", "lost"])
+def test_a_row_that_differs_from_the_state_wakes_its_pool(kind: str) -> None:
+    assert unapplied(at_rest().add("ready", 1, 2).add(kind, 3)) == ["client"]
+
+
+def test_an_order_to_start_a_vm_survives_the_controller_that_gave_it() -> None:
+    given: dict[str, Any] = {"instance_state": "stopped", "started_at": NOW - timedelta(minutes=1)}
+    assert unapplied(at_rest().add("ready", 1).add("assigned", 2, **given)) == ["client"]
+
+
+def test_a_vm_that_stays_stopped_long_after_it_was_to_start_wakes_nobody_any_more() -> None:
+    given: dict[str, Any] = {"instance_state": "stopped", "started_at": NOW - timedelta(minutes=11)}
+    assert unapplied(at_rest().add("ready", 1).add("assigned", 2, **given)) == []
