@@ -59,6 +59,28 @@ class Ec2:
             for raw in reservation["Instances"]
         )
 
+    async def find_namesakes(
+        self, region: str, deployment: str, environment: str, deployment_id: UUID
+    ) -> tuple[str, ...]:
+        """Instances that exist and carry this deployment's names but another one's UUID: not ours to touch."""
+        what = f"looking for another deployment {deployment} in {region}"
+        return await self._call(what, self._find_namesakes, region, deployment, environment, deployment_id)
+
+    def _find_namesakes(self, region: str, deployment: str, environment: str, deployment_id: UUID) -> tuple[str, ...]:
+        pages = (
+            self._client("ec2", region)
+            .get_paginator("describe_instances")
+            .paginate(
+                Filters=[
+                    {"Name": "tag:lablink:deployment", "Values": [deployment]},
+                    {"Name": "tag:lablink:environment", "Values": [environment]},
+                    {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+                ]
+            )
+        )
+        found = [raw for page in pages for reservation in page["Reservations"] for raw in reservation["Instances"]]
+        return tuple(sorted(raw["InstanceId"] for raw in found if not _is_of(raw, deployment_id)))
+
     async def terminate(self, region: str, instance_ids: Sequence[str]) -> None:
         """End these; one that is gone already is fine."""
         await self._call(f"ending {', '.join(instance_ids)}", self._each, "terminate_instances", region, instance_ids)
@@ -167,6 +189,10 @@ def _exists(call: Callable[[], object]) -> bool:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _is_of(raw: Mapping[str, Any], deployment_id: UUID) -> bool:
+    return {"Key": "lablink:deployment-id", "Value": str(deployment_id)} in raw.get("Tags", [])
 
 
 def _read_instance(raw: Mapping[str, Any], region: str, asked_at: datetime) -> Instance:

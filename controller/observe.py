@@ -3,14 +3,18 @@
 A listing that could not be read whole is no listing: nothing that it covers is acted on until the next whole one.
 """
 
+from collections.abc import Sequence
+
 import structlog
 
 from controller.errors import Cause, CloudError
 from controller.say import say, say_no_more
 from controller.world import World
+from schemas.lab import Lab
 from schemas.snapshot import Listing, Snapshot
 from store.db import UNREACHABLE, fetch
 from store.deployment import Deployment, pin_account, read_deployment
+from store.desired import read_in_force
 from store.instance import merge_listing
 from store.lease import fenced
 from store.state import Observation, read_snapshot
@@ -39,7 +43,7 @@ async def observe_cloud(world: World, region: str) -> float | None:
     async with world.db.connection() as conn:
         regions = [row["region"] for row in await fetch(conn, REGIONS)]
     if regions and world.sight.observe_only:
-        await check_account(world)
+        await check_account(world, regions)
     if world.sight.unseen.keys() - set(regions):  # no pool is there any more
         world.sight.unseen = {each: why for each, why in world.sight.unseen.items() if each in regions}
         await say_what_is_unseen(world)
@@ -62,7 +66,7 @@ async def observe_region(world: World, region: str) -> None:
         world.sight.unseen[region] = str(error)
         log.warning("the instances could not be listed; nothing is done there", region=region, error=str(error))
         if error.cause is Cause.CREDENTIALS:  # better ones may be of another account
-            await check_account(world)
+            await check_account(world, [region])
     except UNREACHABLE:  # nothing is decided without the database either
         raise
     except Exception:
@@ -86,24 +90,32 @@ async def say_what_is_unseen(world: World) -> None:
         await say(world, deployment, "CloudReachable", True, "Listed", "the instances of every region could be listed")
 
 
-async def check_account(world: World) -> None:
-    """Pin the AWS account at first use. With credentials of another one, or unchecked ones, all is only observed, and that is said."""
+async def check_account(world: World, regions: Sequence[str]) -> None:
+    """Pin the AWS account at first use. Where account or deployment are not surely ours, all is only observed, and that is said."""
     async with world.db.connection() as conn:
         deployment = await read_deployment(conn)
-    reason, world.sight.observe_only = await _find_account_trouble(world, deployment)
-    if world.sight.observe_only:
-        await say(world, deployment, "ObserveOnly", True, reason, world.sight.observe_only)
+        in_force = await read_in_force(conn)
+    try:
+        trouble = await _find_other_account(world, deployment)
+        if trouble is None and in_force:
+            trouble = await _find_namesakes(world, deployment, in_force.lab, regions)
+    except CloudError as error:
+        trouble = ("NotChecked", f"the AWS credentials could not be checked: {error}")
+    if trouble:
+        await say(world, deployment, "ObserveOnly", True, *trouble)
     else:
         await say_no_more(
-            world, deployment, "ObserveOnly", "AccountChecked", "the credentials are of the right account"
+            world, deployment, "ObserveOnly", "AccountChecked", "account and deployment are the right ones"
         )
+    world.sight.observe_only = trouble[1] if trouble else None
 
 
-async def _find_account_trouble(world: World, deployment: Deployment) -> tuple[str, str | None]:
-    try:
-        account_id = await world.ec2.read_account_id()
-    except CloudError as error:
-        return "NotChecked", f"the AWS credentials could not be checked: {error}"
+Trouble = tuple[str, str] | None
+"""Reason and sentence."""
+
+
+async def _find_other_account(world: World, deployment: Deployment) -> Trouble:
+    account_id = await world.ec2.read_account_id()
     if deployment.account_id is None:
         async with fenced(world.db, world.lease) as conn:
             await pin_account(conn, account_id)
@@ -112,4 +124,17 @@ async def _find_account_trouble(world: World, deployment: Deployment) -> tuple[s
             f"these credentials are of AWS account {account_id}, but this deployment lives in {deployment.account_id}: "
             "nothing is done until they are of that account again"
         )
-    return "", None
+    return None
+
+
+async def _find_namesakes(world: World, deployment: Deployment, lab: Lab, regions: Sequence[str]) -> Trouble:
+    """An empty database beside a fleet that lives, or the same file on a laptop: names would be given twice."""
+    for region in regions:
+        found = await world.ec2.find_namesakes(region, lab.deployment, lab.environment, deployment.id)
+        if found:
+            return "OtherDeployment", (
+                f"{len(found)} instances in {region}, such as {found[0]}, are of another deployment named {lab.deployment} "
+                f"({lab.environment}): restore its database, or give this one another `deployment` or `environment`; "
+                "nothing is done until then"
+            )
+    return None

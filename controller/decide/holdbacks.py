@@ -9,8 +9,8 @@ from controller.decide.work import Work
 REPAIRED_AT_ONCE = 3
 REPAIRED_SHARE = 0.2
 CONFIRM = (
-    "If the lost ones are really gone, say so: POST /api/v1/pools/NAME/retry for all of a pool, or "
-    "POST /api/v1/vms/NAME/replace for one; instances that nothing explains are passed over after an hour"
+    "If the lost ones are really gone, say so: `lablink retry POOL` gives up all of a pool, POST /api/v1/vms/NAME/replace "
+    "one; instances that nothing explains are passed over after an hour"
 )
 
 
@@ -37,7 +37,7 @@ def _too_many_broken(work: Work) -> Work:
     if broken <= max(REPAIRED_AT_ONCE, present * REPAIRED_SHARE) or not work.view.size:
         return work
     message = f"{broken} of {counted(present, 'VM')} are unhealthy at once: no repairs, a person is needed"
-    way_out = f"{message}; POST /api/v1/pools/{work.view.name}/retry replaces them all the same"
+    way_out = f"{message}; `lablink retry {work.view.name}` replaces them all the same"
     return replace(work.find("TooManyUnhealthy", "PersonNeeded", way_out), no_repair=message)
 
 

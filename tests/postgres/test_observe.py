@@ -104,3 +104,26 @@ async def read_pools(world: World) -> list[dict[str, Any]]:
 def put_parameter(aws: RunningAws, region: str, ami: str) -> None:
     ssm = boto3.client("ssm", region, endpoint_url=aws.url, aws_access_key_id="t", aws_secret_access_key="t")
     ssm.put_parameter(Name="/lab/image", Value=ami, Type="String")
+
+
+async def test_instances_of_another_deployment_of_the_same_name_forbid_everything_until_they_are_gone(
+    dsn: str, tmp_path: Path, aws: RunningAws
+) -> None:
+    ec2 = boto3.client("ec2", "us-west-2", endpoint_url=aws.url, aws_access_key_id="t", aws_secret_access_key="t")
+    tags = {"lablink:deployment": "lablink", "lablink:environment": "dev", "lablink:deployment-id": "another"}
+    tag_list: Any = [{"Key": key, "Value": value} for key, value in tags.items()]
+    made = ec2.run_instances(
+        ImageId="ami-0601752c11b394251", MinCount=1, MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tag_list}],
+    )  # fmt: skip
+    async with open_db(dsn) as db:
+        world = await lead_world(db, dsn, tmp_path / "lablink.yaml", Ec2(aws.url, "test", "test"))
+        await declare(world, POOL.format("us-west-2", "ami-0601752c11b394251"))
+        await observe_cloud(world, "")
+        barred = (await read(world)).conditions["ObserveOnly"]
+        assert (barred.status, barred.reason) == (True, "OtherDeployment")
+        assert world.sight.observe_only == barred.message
+        ec2.terminate_instances(InstanceIds=[made["Instances"][0]["InstanceId"]])
+        await observe_cloud(world, "")
+        assert world.sight.observe_only is None
+        assert not (await read(world)).conditions["ObserveOnly"].status
