@@ -68,6 +68,7 @@ def check_lab(lab: Lab) -> list[Finding]:
         *(finding for name, pool in lab.pools.items() for finding in _check_pool(("pools", name), pool)),
         *_check_courses(lab),
         *_check_access(lab),
+        *_check_state(lab),
         *(finding for path in NOT_YET for finding in _check_not_yet((), path.split("."), lab)),
     ]
 
@@ -78,6 +79,8 @@ def _check_names(lab: Lab) -> Iterator[Finding]:
         yield Finding(("deployment",), _too_long(load_balancer, LOAD_BALANCER_NAME, "a load balancer in AWS"))
     if lab.deployment.startswith("internal-"):
         yield Finding(("deployment",), 'must not begin with "internal-", which AWS reserves for load balancers')
+    if lab.deployment.startswith("sg-"):
+        yield Finding(("deployment",), 'must not begin with "sg-", which AWS reserves for ids of security groups')
     for name, pool in lab.pools.items():
         host = f"{lab.deployment}-{name}-{lab.environment}-{HIGHEST_NUMBER}"
         role = f"{lab.deployment}-{name}-client-{lab.environment}-{pool.region}"
@@ -109,6 +112,11 @@ def _check_courses(lab: Lab) -> Iterator[Finding]:
         if course.pool not in lab.pools:
             sentence = f'there is no pool "{course.pool}"'
             yield Finding(("courses", name, "pool"), sentence, nearest(course.pool, list(lab.pools)))
+
+
+def _check_state(lab: Lab) -> Iterator[Finding]:
+    if lab.state.backend == "s3":
+        yield Finding(("state", "backend"), 's3 is not supported yet: leave it out or write "database"')
 
 
 def _check_access(lab: Lab) -> Iterator[Finding]:

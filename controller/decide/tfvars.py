@@ -16,7 +16,7 @@ from schemas.vm import Vm
 
 IAM_NAME_LENGTH = 64
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
-PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
+PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov", "eusc": "aws-eusc"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def test_fields_of_the_allocator_are_accepted() -> None:
     allocator = {
         "admin": {"user": "admin", "password_hash": "$2b$12$" + "x" * 53},
         "database": {"mode": "rds", "instance_class": "db.t4g.small", "multi_az": True},
-        "state": {"backend": "s3", "bucket": "lab-states", "lock": "dynamodb"},
+        "state": {"backend": "local"},
         "dns": {"enabled": True, "domain": "lablink.example.org", "zone_id": "Z0123456789"},
         "ssl": {"provider": "letsencrypt", "email": "admin@example.org", "staging": True},
         "eip": {"strategy": "persistent"},
@@ -74,3 +74,8 @@ def test_fields_of_the_allocator_are_accepted() -> None:
     }
     lab = parse_lab(render({"pools": {}, **allocator})).lab
     assert set(allocator) <= lab.model_fields_set
+
+
+def test_a_state_backend_that_the_controller_cannot_use_yet_is_refused() -> None:
+    with pytest.raises(InvalidDocument, match="state.backend: s3 is not supported yet"):
+        parse_lab(render({"pools": {}, "state": {"backend": "s3", "bucket": "lab-states"}}))
