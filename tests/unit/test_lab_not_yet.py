@@ -77,5 +77,5 @@ def test_fields_of_the_allocator_are_accepted() -> None:
 
 
 def test_a_state_backend_that_the_controller_cannot_use_yet_is_refused() -> None:
-    with pytest.raises(InvalidDocument, match="state.backend: s3 is not supported yet"):
+    with pytest.raises(InvalidDocument, match=r"state\.backend: s3 is not supported yet"):
         parse_lab(render({"pools": {}, "state": {"backend": "s3", "bucket": "lab-states"}}))
