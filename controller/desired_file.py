@@ -68,7 +68,7 @@ def read_file(path: Path) -> FileState | None:
     try:
         if abs(time.time() - path.stat().st_mtime) < QUIET_S:
             return None
-        return FileState(path.read_text(encoding="utf-8"))
+        return FileState(path.read_bytes().decode())  # line ends as they are: an edit keeps them
     except (OSError, UnicodeDecodeError) as error:
         gone = isinstance(error, FileNotFoundError)
         return FileState(None, f"{path} cannot be read ({error}); put it back or mend it", gone)
@@ -146,7 +146,8 @@ async def write_version(world: World, deployment: Deployment, in_force: InForce)
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write, fsync, rename: a reader sees the old text or the new one, also after a power cut. Keeps the file's mode."""
+    """Write, fsync, rename: a reader sees the old text or the new one, also after a power cut. Keeps mode and symbolic links."""
+    path = path.resolve()
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

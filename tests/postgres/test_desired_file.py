@@ -12,7 +12,7 @@ import pytest
 
 from controller.desired import sync_desired
 from controller.world import World
-from schemas.document import parse_lab
+from schemas.document import edit_lab, parse_lab
 from schemas.status import Condition
 from store.db import Db, fetch, fetch_one, open_db, transaction
 from store.deployment import read_deployment
@@ -101,6 +101,21 @@ async def test_a_change_of_the_record_is_written_to_the_file(world: World, db: D
     assert path.stat().st_mode & 0o777 == 0o640
     await sync_desired(world)
     assert (await in_force(db))[0] == 2
+
+
+async def test_line_ends_and_a_symbolic_link_survive_what_is_written_back(world: World, db: Db) -> None:
+    path = edit(world, "")
+    real = path.with_name("real.yaml")
+    path.rename(real)
+    path.symlink_to(real.name)
+    real.write_bytes(FIVE.replace("\n", "\r\n").encode())
+    os.utime(real, (0, 0))
+    await sync_desired(world)
+    text = (await in_force(db))[1]
+    await put(db, edit_lab(text, {"pools.client.size": 8}), 1)
+    await sync_desired(world)
+    assert path.is_symlink()
+    assert real.read_bytes() == EIGHT.replace("\n", "\r\n").encode()
 
 
 async def test_an_invalid_file_changes_nothing_and_is_explained_with_its_place(world: World, db: Db) -> None:
