@@ -4,7 +4,6 @@ Used as Litestar guards. A right password is remembered for minutes by a keyed d
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -85,7 +84,7 @@ def read_basic(header: str | None) -> tuple[str, str] | None:
         return None
     try:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII, or not UTF-8 inside
         return None
     return (user, password) if colon else None
 
@@ -111,8 +110,17 @@ async def admin_unless_public(connection: AnyConnection, handler: BaseRouteHandl
 def same_site_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
     """Guard of everything: a page of another site must not make a browser change something here.
 
-    Browsers name the relation of the sites in every request (Fetch Metadata); programs send no such header.
+    Browsers name the relation of the sites (Fetch Metadata), but over plain HTTP only the `Origin`; programs send neither.
     """
-    site = connection.headers.get("sec-fetch-site", "none")
-    if connection.scope.get("method") not in SAFE and site not in ("same-origin", "none"):
+    if connection.scope.get("method") not in SAFE and not _is_from_here(connection):
         raise PermissionDeniedException("this came from a page of another site; open LabLink itself and do it there")
+
+
+def _is_from_here(connection: AnyConnection) -> bool:
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = connection.headers.get("origin")
+    url: str = connection.app.state.settings.allocator_url  # a proxy may send another Host
+    own = (connection.headers.get("host", ""), url.partition("://")[2].partition("/")[0])
+    return origin is None or origin.partition("://")[2] in filter(None, own)

@@ -43,7 +43,7 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with less, browsers send our own forms with `Origin: null`
 }
 
 Loop = Callable[[], Awaitable[None]]
@@ -83,7 +83,13 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "reports": Reports(db),
         "settings": settings,
     }
-    state = {"admins": Admins(settings, in_force), "callers": callers, "desired": in_force, "feed": feed}
+    state = {
+        "admins": Admins(settings, in_force),
+        "callers": callers,
+        "desired": in_force,
+        "feed": feed,
+        "settings": settings,
+    }
     return Litestar(
         route_handlers=list_routes(),
         dependencies={name: _provide(part) for name, part in parts.items()},

@@ -35,8 +35,13 @@ async def read_asked(request: Request[Any, Any, Any]) -> Asked:
     is_json = "json" in request.headers.get("content-type", "")
     try:
         fields: Any = await request.json() if is_json else await request.form()
-    except (SerializationException, RecursionError):
-        raise BadInputError("the body is not well-formed JSON") from None
+    except (
+        SerializationException,
+        RecursionError,
+        ValueError,
+        LookupError,
+    ):  # the last two: bytes that are not their charset
+        raise BadInputError("the body is not a well-formed form or JSON") from None
     if not isinstance(fields, Mapping):
         raise BadInputError("send a form or a JSON object with `email` and `crd_command`")
     return Asked(*(_text(fields.get(name)) for name in ("email", "crd_command", "pin", "pool")))

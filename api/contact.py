@@ -7,7 +7,7 @@ import anyio
 import structlog
 
 from store.db import UNREACHABLE, Db
-from store.vm import Contact, write_heard
+from store.vm import MOST_GAUGES, Contact, write_heard
 
 log = structlog.get_logger()
 
@@ -25,7 +25,9 @@ class Contacts:
         """Remember a contact; gauges of the same VM within the second are merged."""
         known = self._fresh.get(contact.hostname)
         if known:
-            contact = Contact(contact.hostname, contact.address or known.address, {**known.gauges, **contact.gauges})
+            gauges = {**known.gauges, **contact.gauges}
+            gauges = gauges if len(gauges) <= MOST_GAUGES else dict(contact.gauges)
+            contact = Contact(contact.hostname, contact.address or known.address, gauges)
         self._fresh[contact.hostname] = contact
 
     async def run(self) -> None:

@@ -4,7 +4,7 @@ HTTPException (Litestar's: routing, guards, malformed bodies)
 ├── BadInputError 400, NotFoundError 404, ConflictError 409, TooLargeError 413
 └── NotNowError 503, the answer may differ later
 InvalidDocument 400, NoSuchVersion 404, DesiredConflict 409 (of the store and the documents)
-UNREACHABLE 503 (PostgreSQL is away), everything else 500
+UNREACHABLE 503 (PostgreSQL is away), DataError 400 (a value that no text of PostgreSQL can hold), everything else 500
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
+from psycopg import DataError
 
 from schemas.problem import InvalidDocument
 from store.db import UNREACHABLE
@@ -52,10 +53,16 @@ def _answer(status: int, sentence: str, headers: Mapping[str, str] | None = None
     return Response({"error": sentence, **more}, status_code=status, headers=headers, media_type="application/json")
 
 
+def _name_wrong(wrong: Mapping[str, Any]) -> str:
+    if wrong.get("message") == repr("data"):  # the handler's parameter, as Litestar words a body that is not there
+        return "the body is empty; send JSON"
+    return f"{wrong.get('key') or 'body'}: {wrong.get('message')}"
+
+
 def answer_http(_: AnyRequest, error: HTTPException) -> Answer:
     sentence = error.detail
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
-        sentence = "; ".join(f"{wrong.get('key') or 'body'}: {wrong.get('message')}" for wrong in error.extra)
+        sentence = "; ".join(_name_wrong(wrong) for wrong in error.extra)
     return _answer(error.status_code, sentence, error.headers)
 
 
@@ -81,6 +88,13 @@ def answer_malformed(_: AnyRequest, _error: SerializationException) -> Answer:
     return _answer(400, "the body is not well-formed JSON")
 
 
+def answer_unstorable(request: AnyRequest, error: DataError) -> Answer:
+    log.warning("request.unstorable", path=request.url.path, error=str(error).strip())
+    return _answer(
+        400, "a value in it cannot be stored or looked for, such as a text with a NUL character; leave that out"
+    )
+
+
 def answer_too_deep(_: AnyRequest, _error: RecursionError) -> Answer:
     return _answer(400, "the body is nested too deeply; send flat JSON")
 
@@ -98,6 +112,7 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     DesiredConflict: answer_desired_conflict,
     SerializationException: answer_malformed,
     RecursionError: answer_too_deep,
+    DataError: answer_unstorable,
     **dict.fromkeys(UNREACHABLE, answer_unreachable),
     Exception: answer_unexpected,
 }

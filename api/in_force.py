@@ -22,8 +22,11 @@ class DesiredInForce:
             self._fresh = True  # before the read, so that a notification during it counts
             try:
                 async with self._db.connection() as conn:
-                    self._known = await read_in_force(conn)
+                    found = await read_in_force(conn)
             except BaseException:
                 self._fresh = False
                 raise
+            # Of two reads at once the older may end last; versions only rise.
+            if found and (self._known is None or found.version > self._known.version):
+                self._known = found
         return self._known

@@ -40,8 +40,9 @@ class Listener:
         with anyio.fail_after(QUIET_S + ANSWER_S):
             conn = await AsyncConnection.connect(self._dsn, autocommit=True, application_name="lablink-listen")
         async with conn:
-            for channel in self._hear:
-                await conn.execute(SQL("LISTEN {}").format(Identifier(channel)))
+            with anyio.fail_after(ANSWER_S):
+                for channel in self._hear:
+                    await conn.execute(SQL("LISTEN {}").format(Identifier(channel)))
             self.connected = True
             self._sweep()
             while True:

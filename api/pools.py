@@ -19,7 +19,7 @@ from store.db import Connection, notify, transaction
 from store.desired import Change, InForce
 from store.event import write_event
 from store.pool import retry_pool
-from store.seat import drain_seat
+from store.seat import drain_seat, lock_pool
 
 CHANGEABLE = frozenset({"size", "paused"})
 
@@ -97,8 +97,12 @@ async def post_retry(
     view = await outlook.read()
     if name not in view.decision.pools:
         raise NotFoundError(f"there is no pool {name!r}")
-    broken = [one for one in view.decision.judgements if one.pool == name and one.bucket in BROKEN]
+    broken = sorted(
+        (one for one in view.decision.judgements if one.pool == name and one.bucket in BROKEN),
+        key=lambda one: one.subject,
+    )
     async with transaction(db) as conn:
+        await lock_pool(conn, name)  # before the pool's row, as the controller does
         await retry_pool(conn, name)
         given_up = [one.subject for one in broken if await _give_up(conn, name, one, request.state.actor)]
         message = f"tried again without waiting; given up: {', '.join(given_up) or 'no VM'}"

@@ -16,6 +16,7 @@ AnyRequest = Request[Any, Any, Any]
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 MOST_GAUGES = 40
+LARGEST_GAUGE = 1e15
 
 
 def _gauges_only(value: Any) -> Any:
@@ -27,8 +28,9 @@ def _gauges_only(value: Any) -> Any:
 
 
 def _is_gauge(name: str, value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return number and "\0" not in name
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= LARGEST_GAUGE and "\0" not in name  # not for NaN; an integer may be too large for a float
 
 
 Gauges = Annotated[dict[str, float], BeforeValidator(_gauges_only)]
@@ -98,7 +100,7 @@ class Times(BaseModel):
 def _length(duration: float | None, start: float | None, end: float | None) -> float | None:
     if duration is None and start is not None and end is not None:
         duration = end - start
-    return duration if duration is not None and duration >= 0 else None
+    return duration if duration is not None and 0 <= duration < math.inf else None
 
 
 @post("/api/vm-status", status_code=200)

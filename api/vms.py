@@ -10,11 +10,11 @@ from api.errors import ConflictError, NotFoundError
 from api.outlook import View
 from api.paging import Limit, NameCursor, page
 from api.parts import AnyDb, TheBinder, TheOutlook
-from schemas.vm import Phase, Vm
+from schemas.vm import Phase, Seat, Vm
 from store.assignment import CHANNEL, RECONCILE, release_vm
 from store.db import Connection, Db, notify, transaction
 from store.event import write_event
-from store.seat import close_seat, drain_seat
+from store.seat import close_seat, drain_seat, lock_pool, read_seat
 from store.vm import cordon_vm, list_vms, read_vm
 
 AnyRequest = Request[Any, Any, Any]
@@ -78,8 +78,10 @@ async def post_cordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -
     """Give this VM to nobody from now on; who has it keeps it."""
     vm = await find_present(db, hostname)
     async with transaction(db) as conn:
-        await close_seat(conn, vm.pool, hostname)
-        if await cordon_vm(conn, hostname, True):
+        await lock_pool(conn, vm.pool)
+        cordoned = await cordon_vm(conn, hostname, True)
+        await close_seat(conn, vm.pool, hostname)  # after: a poll at this moment waits for the row, and frees no seat
+        if cordoned:
             await tell(conn, request, vm, "Cordoned", "nobody is given it until it is uncordoned")
     return {"message": f"{hostname} is cordoned"}
 
@@ -114,9 +116,10 @@ async def post_replace(
         drained = await drain_seat(conn, vm.pool, hostname)
         if drained:
             await tell(conn, request, vm, "ReplaceAsked", "an admin asked for a new one in its place")
-    if not drained and not force:
+        taken = not drained and await read_seat(conn, hostname) is Seat.TAKEN
+    if taken and not force:
         raise ConflictError(f"{hostname} is somebody's: release it, or replace it with ?force=true")
-    if not drained:
+    if taken:
         await _release(request, db, binder, vm, "replaced by an admin")
     return {"message": f"{hostname} will be replaced"}
 

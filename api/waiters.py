@@ -56,10 +56,14 @@ class Waiters:
         self._slots += 1
         slot = self._slots % BEAT_S
         call = HeldCall(caller.hostname, address, now, now + _draw_length_s(), slot, send)
-        rival = self._calls.get(caller.hostname)
         await call.begin()
-        if self._closed or (rival and not await self._takes_over(call, rival, caller)):
-            return  # without a whole answer: the connection breaks
+        while rival := self._calls.get(caller.hostname):  # again, because another may have come while we looked at one
+            if not await self._takes_over(call, rival, caller):
+                return  # without a whole answer: the connection breaks
+            if self._calls.get(caller.hostname) is rival:
+                del self._calls[caller.hostname]
+        if self._closed:
+            return
         self._calls[caller.hostname] = call
         self._contacts.heard(Contact(caller.hostname, address))
         self.look(caller.hostname)
@@ -99,7 +103,11 @@ class Waiters:
             call.break_off()
 
     async def run(self) -> None:
-        """For ever: free the seats of those who are due, bind, and tell those who have a person."""
+        """For ever: free the seats of those who are due, bind, and tell those who have a person.
+
+        Begins with all: a mistake that ended it has forgotten who was due.
+        """
+        self.sweep()
         async with anyio.create_task_group() as binds:
             while True:
                 await self._wake.wait()

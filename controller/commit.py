@@ -29,7 +29,7 @@ from store.db import Connection, Db, transaction
 from store.event import write_event
 from store.lease import fenced
 from store.pool import set_conditions
-from store.seat import lock_pool
+from store.seat import lock_pool, lock_vms
 from store.tick import write_tick
 
 ACTOR = "controller"
@@ -60,6 +60,7 @@ async def commit_decision(world: World, snapshot: Snapshot, decision: Decision) 
     async with fenced(world.db, world.lease) as conn:
         for pool in sorted({a.pool for kind in (EndVm, MarkLost) for a in by_kind[kind]}):
             await lock_pool(conn, pool)
+        await lock_vms(conn, sorted({subject_of(action) for action in decision.actions}))
         for kind, write, reason in WRITES:
             written = set(await write(conn, by_kind[kind])) if by_kind[kind] else set()
             for action in by_kind[kind]:

@@ -6,6 +6,7 @@ Called by `controller.actuate` and what belongs to it; every write is inside a f
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -13,7 +14,7 @@ from schemas.pool import Base
 from schemas.tfstate import StateVm
 from schemas.vm import Vm
 from store.db import Connection, fetch, fetch_one
-from store.seat import lock_pool
+from store.seat import lock_pool, lock_vms
 from store.state import VM_COLUMNS
 
 BATCH_WITHOUT_LIMIT = 64
@@ -73,6 +74,7 @@ async def check_rows(conn: Connection, pool: str, versions: Mapping[str, int], d
     """
     if deletes := list(deletes):
         await lock_pool(conn, pool)
+    await lock_vms(conn, list(versions))
     params = {"hostname": list(versions), "version": list(versions.values()), "deletes": deletes}
     moved = [row["hostname"] for row in await fetch(conn, MOVED, params)]
     if not moved:
@@ -99,11 +101,12 @@ class Created:
 
 async def record_created(conn: Connection, created: Sequence[Created]) -> None:
     """While the apply goes on: these VMs can be met from now on. Whether the state holds them is known at its end."""
-    params = {
+    params: dict[str, list[Any]] = {
         "hostname": [c.hostname for c in created],
         "instance_id": [c.instance_id for c in created],
         "seconds": [c.seconds for c in created],
     }
+    await lock_vms(conn, params["hostname"])
     await conn.execute(CREATED, params)
 
 
@@ -117,7 +120,8 @@ WITH s AS (SELECT * FROM jsonb_to_recordset(%(vms)s)
                   CASE WHEN s.hostname IS NOT NULL THEN coalesce(v.launched_at, now()) ELSE v.launched_at END AS launched_at,
                   CASE WHEN s.hostname IS NOT NULL AND v.phase = 'planned' THEN 'live' ELSE v.phase END AS phase
              FROM vm v LEFT JOIN s USING (hostname)
-            WHERE v.pool = %(pool)s AND v.region = %(region)s AND v.shard = %(shard)s AND v.phase <> 'gone')
+            WHERE v.pool = %(pool)s AND v.region = %(region)s AND v.shard = %(shard)s AND v.phase <> 'gone'
+            ORDER BY v.hostname FOR NO KEY UPDATE OF v)
 UPDATE vm SET in_state = n.in_state, instance_id = n.instance_id, public_ip = n.public_ip, private_ip = n.private_ip,
               zone = n.zone, launched_at = n.launched_at, phase = n.phase, version = version + 1
   FROM n
@@ -154,6 +158,7 @@ UPDATE seat SET state = 'draining', free_since = NULL FROM v WHERE seat.hostname
 async def drain_vms(conn: Connection, pool: str, hostnames: Sequence[str], reason: str) -> list[str]:
     """End VMs whose creation failed, unless somebody has one; those that end. Takes the pool's lock."""
     await lock_pool(conn, pool)
+    await lock_vms(conn, hostnames)
     rows = await fetch(conn, DRAIN, {"hostnames": list(hostnames), "reason": reason})
     return [row["hostname"] for row in rows]
 

@@ -1,7 +1,7 @@
 """Writes what a decision says of VM rows. Each statement restates what the decision saw; a row that moved on is left alone.
 
 Called by `controller.commit` inside its fenced transaction. Every function answers with the host names or ids that were written.
-Locks are taken in the order pool, assignment, seat, as everywhere.
+The caller locks the pools and then the rows (`store.seat`), as everywhere: pool, VM rows by name, assignment, seat.
 """
 
 from collections.abc import Sequence

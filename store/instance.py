@@ -47,10 +47,12 @@ ON CONFLICT DO NOTHING RETURNING instance_id
 """
 
 FOLLOW = """
-UPDATE vm SET public_ip = i.public_ip, private_ip = i.private_ip
-  FROM instance i
- WHERE vm.instance_id = i.instance_id AND vm.region = %(region)s AND i.state = 'running' AND vm.phase = 'live'
-   AND (vm.public_ip, vm.private_ip) IS DISTINCT FROM (i.public_ip, i.private_ip)
+WITH moved AS (
+     SELECT vm.hostname, i.public_ip, i.private_ip FROM vm JOIN instance i USING (instance_id)
+      WHERE vm.region = %(region)s AND i.state = 'running' AND vm.phase = 'live'
+        AND (vm.public_ip, vm.private_ip) IS DISTINCT FROM (i.public_ip, i.private_ip)
+      ORDER BY vm.hostname FOR NO KEY UPDATE OF vm)
+UPDATE vm SET public_ip = moved.public_ip, private_ip = moved.private_ip FROM moved WHERE vm.hostname = moved.hostname
 """
 
 EXPIRE = """

@@ -1,6 +1,6 @@
 """The seats of VMs: whether a VM can be bound to a person. Written by bind, free, release and drain alone.
 
-Called by `api` and by the controller's commit. Lock order: pool (advisory), assignment, seat.
+Called by `api` and by the controller's commit. Lock order: pool (advisory), VM rows by name, assignment, seat.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,23 @@ async def lock_pool(conn: Connection, pool: str) -> None:
     await conn.execute(LOCK_POOL, (pool,))
 
 
+LOCK_VMS = "SELECT FROM vm WHERE hostname = ANY(%s) ORDER BY hostname FOR NO KEY UPDATE"
+
+
+async def lock_vms(conn: Connection, hostnames: Sequence[str]) -> None:
+    """Whoever writes several rows of `vm`, or a row and then its seat, waits here first: one order, so no deadlock.
+
+    Reports of VMs write many rows at once, too, in the same order.
+    """
+    await conn.execute(LOCK_VMS, (list(hostnames),))
+
+
 FREE = """
 WITH polling AS (
-    SELECT s.hostname FROM seat s JOIN vm v USING (hostname)
-     WHERE s.hostname = ANY(%s) AND s.state = 'closed' AND v.phase = 'live' AND NOT v.cordoned
+    -- Locked: one that is being cordoned or ended is looked at again once that is done.
+    SELECT s.hostname FROM vm v JOIN seat s USING (hostname)
+     WHERE v.hostname = ANY(%s) AND s.state = 'closed' AND v.phase = 'live' AND NOT v.cordoned
+     ORDER BY v.hostname FOR NO KEY UPDATE OF v
 ), freed AS (
     UPDATE seat s SET state = 'free', free_since = now() FROM polling p
      WHERE s.hostname = p.hostname AND s.state = 'closed'

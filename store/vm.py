@@ -115,7 +115,7 @@ WITH r AS (SELECT * FROM unnest(%(hostname)s::text[], %(status)s::text[], %(gpu_
 UPDATE vm v SET status = coalesce(r.status, v.status), gpu_health = coalesce(r.gpu_health, v.gpu_health),
                 in_use = coalesce(r.in_use, v.in_use), reporter = coalesce(r.reporter, v.reporter),
                 cloud_init_s = coalesce(r.cloud_init_s, v.cloud_init_s),
-                container_s = coalesce(r.container_s, v.container_s), version = v.version + 1
+                container_s = coalesce(r.container_s, v.container_s)
   FROM r JOIN locked USING (hostname)
  WHERE v.hostname = r.hostname
    AND (coalesce(r.status, v.status), coalesce(r.gpu_health, v.gpu_health), coalesce(r.in_use, v.in_use),
@@ -136,7 +136,10 @@ class Changed:
 
 
 async def record_reports(conn: Connection, reports: Sequence[Report]) -> list[Changed]:
-    """Write what is new in these reports; each host name at most once in them. Only changed rows come back."""
+    """Write what is new in these reports; each host name at most once in them. Only changed rows come back.
+
+    The row's version stays: what a VM says of itself must not keep a decision about it from being carried out.
+    """
     params: dict[str, Any] = {"hostname": [report.hostname for report in reports]}
     params |= {name: [getattr(report, name) for report in reports] for name in REPORT_COLUMNS}
     return [
@@ -159,14 +162,18 @@ class Contact:
     gauges: Mapping[str, Any] = field(default_factory=dict)
 
 
-HEARD = """
+MOST_GAUGES = 100
+HEARD = f"""
 INSERT INTO vm_heard AS h (hostname, heard_at, address, gauges)
 SELECT c.hostname, now(), c.address, c.gauges
   FROM unnest(%(hostname)s::text[], %(address)s::text[], %(gauges)s::jsonb[]) AS c (hostname, address, gauges)
  WHERE EXISTS (SELECT FROM vm v WHERE v.hostname = c.hostname AND v.phase <> 'gone')
  ORDER BY c.hostname
 ON CONFLICT (hostname) DO UPDATE
-   SET heard_at = excluded.heard_at, address = coalesce(excluded.address, h.address), gauges = h.gauges || excluded.gauges
+   SET heard_at = excluded.heard_at, address = coalesce(excluded.address, h.address),
+       -- A VM that thinks up new names for ever keeps those that it sent last.
+       gauges = CASE WHEN (SELECT count(*) FROM jsonb_object_keys(h.gauges || excluded.gauges)) <= {MOST_GAUGES}
+                     THEN h.gauges || excluded.gauges ELSE excluded.gauges END
 """
 
 

@@ -134,6 +134,29 @@ async def test_of_two_callers_only_the_recorded_address_is_served(dsn: str) -> N
         assert "203.0.113.66" in event["message"]
 
 
+async def test_of_many_callers_at_once_one_is_held_and_the_others_are_broken_off(dsn: str) -> None:
+    """Each comes while the others' address is still being looked at and written down."""
+    async with serving(dsn, slow_poll_s=0, trusted_proxies=("127.0.0.0/8",)) as world:
+        (name,) = await world.add_vms()
+        ended: list[str] = []
+
+        async def call(n: int) -> None:
+            headers = {**bearer(name), "X-Forwarded-For": f"198.51.100.{n}"}
+            try:
+                await world.http.post("/vm_startup", json={"hostname": name}, headers=headers, timeout=None)
+            except httpx.HTTPError:
+                ended.append("broken off")
+            else:
+                ended.append("told")
+
+        async with anyio.create_task_group() as tasks:
+            for n in range(8):
+                tasks.start_soon(call, n)
+            await eventually(lambda: len(ended) == 7)
+            await world.request("ada@example.org")
+        assert ended == ["broken off"] * 7 + ["told"]
+
+
 async def test_hang_up_frees_the_waiter(dsn: str) -> None:
     async with serving(dsn) as world:
         names = await world.add_vms(20)
