@@ -24,7 +24,7 @@ up: setup ## a whole lab on this machine, at http://127.0.0.1:5000 (options: mak
 
 test: setup ## all tests
 	@$(MAKE) --no-print-directory lint types imports
-	@$(RUN)/pytest
+	@$(RUN)/pytest -n 3 --dist worksteal  # most of them wait for processes
 
 check: setup lint types imports ## the fast part: format, lint, types, import rules, unit, property, scenarios
 	@$(RUN)/pytest tests/unit tests/property tests/scenarios
