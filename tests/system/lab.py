@@ -23,11 +23,13 @@ import boto3
 import psycopg
 from psycopg.rows import dict_row
 
+from lablink import bound
 from sandbox.aws import RunningAws, start_aws
 from sandbox.aws_provider.serve import serve_reattach
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-west-2"
+CONTROLLER = (sys.executable, "-m", "controller")
 ALIVE = ("pending", "running", "stopping", "stopped")
 
 

@@ -209,7 +209,7 @@ def test_real_losses_wait_for_a_persons_word(lab: Lab) -> None:
     lost = lab.live()[:3]
     for row in lab.rows("SELECT instance_id FROM vm WHERE phase = 'live' ORDER BY hostname LIMIT 3"):
         lab.fault({"kill": row["instance_id"]})
-    lab.wait("doubts", holds(lab, "FleetSuspect", "3 VMs lost at once", "POST /api/v1/pools/NAME/retry"))
+    lab.wait("doubts", holds(lab, "FleetSuspect", "3 VMs lost at once", "`lablink retry POOL`"))
     ticks(lab, 3)
     assert (len(lab.present()), lab.calls()["RunInstances"]) == (4, 4)
     anyio.run(give_up, lab.dsn, lost)
