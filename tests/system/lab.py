@@ -23,7 +23,6 @@ import boto3
 import psycopg
 from psycopg.rows import dict_row
 
-from lablink import bound
 from sandbox.aws import RunningAws, start_aws
 from sandbox.aws_provider.serve import serve_reattach
 
