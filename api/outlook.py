@@ -15,6 +15,7 @@ from api.errors import NotNowError
 from controller.decide.pool import decide
 from schemas.decision import Decision
 from schemas.lab import Lab
+from schemas.pool import PoolRow
 from schemas.snapshot import Listing, Snapshot
 from store.db import Db
 from store.deployment import read_deployment
@@ -52,7 +53,8 @@ class Outlook:
         """What this document would make happen, or without one what is going to happen anyway."""
         snapshot = await self._snapshot()
         if lab is not None:
-            snapshot = snapshot.model_copy(update={"lab": lab, "version": snapshot.version + 1})
+            rows = declare_rows(snapshot, lab)
+            snapshot = snapshot.model_copy(update={"lab": lab, "version": snapshot.version + 1, "pools": rows})
         return await to_thread.run_sync(decide, snapshot)
 
     async def _look_once(self, askers: Sequence[None]) -> Sequence[View]:
@@ -74,6 +76,16 @@ class Outlook:
         listings = {region: Listing(region=region, taken_at=seen.now) for region in regions - find_unseen(seen)}
         observe_only = barred.message if barred and barred.status else None
         return seen.model_copy(update={"listings": listings, "observe_only": observe_only})
+
+
+def declare_rows(seen: Snapshot, lab: Lab) -> dict[str, PoolRow]:
+    """The rows of pools as they would be once the document is in force; what a parameter stands for AWS would have to be asked."""
+    rows = {name: row.model_copy(update={"removed": name not in lab.pools}) for name, row in seen.pools.items()}
+    for name, pool in lab.pools.items():
+        row = rows.get(name, PoolRow(name=name))
+        ami = row.ami if row.ami_source == pool.ami_source else pool.literal_ami
+        rows[name] = row.model_copy(update={"ami": ami, "ami_source": pool.ami_source})
+    return rows
 
 
 def find_unseen(seen: Snapshot) -> set[str]:

@@ -5,7 +5,7 @@ Asking AWS is a handler of its own, a pool at a time, so that a region that does
 
 from controller.errors import CloudError, RetryLater
 from controller.world import World
-from schemas.lab import Lab, Pool
+from schemas.lab import Lab
 from store.actuation import clear_condition, set_condition
 from store.desired import read_in_force
 from store.lease import fenced
@@ -20,8 +20,8 @@ async def pin_amis(world: World, lab: Lab) -> None:
     async with world.db.connection() as conn:
         pinned = await read_amis(conn)
     for name, pool in lab.pools.items():
-        source, known = ami_source(pool), pinned[name]
-        ami = None if is_parameter(pool) else source
+        source, known = pool.ami_source, pinned[name]
+        ami = pool.literal_ami
         if known[0] != source:
             async with fenced(world.db, world.lease) as conn:
                 await pin_ami(conn, name, source, ami)
@@ -36,10 +36,10 @@ async def resolve_pool(world: World, name: str) -> None:
         in_force = await read_in_force(conn)
         source, ami = (await read_amis(conn)).get(name, (None, None))
     pool = in_force.lab.pools.get(name) if in_force else None
-    if pool is None or ami is not None or source != ami_source(pool):
+    if pool is None or ami is not None or source != pool.ami_source:
         return
     try:
-        ami = await world.ec2.resolve_ami(pool.region, declared_ami(pool))
+        ami = await world.ec2.resolve_ami(pool.region, pool.declared_ami)
     except CloudError as error:
         async with fenced(world.db, world.lease) as conn:
             await set_condition(conn, name, UNREADABLE, error.cause, str(error))
@@ -48,17 +48,3 @@ async def resolve_pool(world: World, name: str) -> None:
         await resolve_ami(conn, name, source, ami)
         await clear_condition(conn, name, UNREADABLE, "AWS has said which AMI it is")
     world.wake("reconcile", "")
-
-
-def declared_ami(pool: Pool) -> str:
-    """The AMI id or SSM parameter that the declaration names for the pool's region."""
-    return pool.ami if isinstance(pool.ami, str) else pool.ami[pool.region]
-
-
-def is_parameter(pool: Pool) -> bool:
-    return declared_ami(pool).startswith("/")
-
-
-def ami_source(pool: Pool) -> str:
-    """What an AMI is pinned for. The same parameter stands for another AMI in each region."""
-    return f"{pool.region}:{declared_ami(pool)}" if is_parameter(pool) else declared_ami(pool)

@@ -15,6 +15,8 @@ from store.desired import read_in_force
 async def reconcile_once(world: World) -> None:
     """Compare what is declared with what is, decide what follows, write it down, and wake who applies it. All pools at once."""
     version = await sync_desired(world)
+    if not world.sight.listings and not world.sight.unseen:
+        return  # this term has not looked at the cloud yet; the first look wakes us
     snapshot = await take_snapshot(world)
     if snapshot is None or snapshot.version != version:
         return  # accepted between the two reads: the rows of pools do not follow it yet, and its NOTIFY has woken us again

@@ -41,7 +41,7 @@ class Progress:
             self._errored[address] = verb
         elif kind == "apply_start":
             self._started[address] = at
-            self._note(address, WORDS.get(verb, (verb, verb))[0], message["@message"])
+            self._note(address, WORDS.get(verb, (verb, verb))[0], address)
         else:
             self._note(address, WORDS.get(verb, (verb, verb))[1], message["@message"])
             if verb == "create" and (host := HOST.fullmatch(address)):

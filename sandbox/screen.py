@@ -6,7 +6,7 @@ A terminal gets a live picture; everything else gets a line when something chang
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,7 +76,8 @@ class PlainScreen:
         self._stopping = False
 
     def say(self, sentence: str) -> None:
-        print(sentence, flush=True)
+        with suppress(OSError):  # who read along may have gone first, as `tee` does at Ctrl-C
+            print(sentence, flush=True)
 
     def show(self, status: dict[str, Any]) -> None:
         for line in news_lines(status, self._before):

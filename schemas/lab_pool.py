@@ -250,3 +250,18 @@ class Pool(Declared):
     """Observe and report only."""
     orphans: Literal["report", "terminate"] = "report"
     """Tagged instances that nothing explains: `terminate` ends them after a day."""
+
+    @property
+    def declared_ami(self) -> str:
+        """The AMI id or SSM parameter that is declared for the pool's region."""
+        return self.ami if isinstance(self.ami, str) else self.ami[self.region]
+
+    @property
+    def literal_ami(self) -> str | None:
+        """The AMI id, where one is declared; None for a parameter, which AWS has to be asked for."""
+        return None if self.declared_ami.startswith("/") else self.declared_ami
+
+    @property
+    def ami_source(self) -> str:
+        """What an AMI is pinned for. The same parameter stands for another AMI in each region."""
+        return self.literal_ami or f"{self.region}:{self.declared_ami}"

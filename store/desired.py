@@ -44,7 +44,8 @@ class Change:
 
 
 INSERT = """
-INSERT INTO desired_version (author, source, yaml, document) VALUES (%s, %s, %s, %s)
+INSERT INTO desired_version (version, author, source, yaml, document)
+VALUES ((SELECT coalesce(max(version), 0) + 1 FROM desired_version), %s, %s, %s, %s)
 RETURNING version, at, author, source, yaml
 """
 

@@ -11,7 +11,7 @@ CREATE TABLE deployment (
 INSERT INTO deployment DEFAULT VALUES;
 
 CREATE TABLE desired_version (
-    version  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    version  bigint PRIMARY KEY,  -- no identity: its numbers jump after a crash, and people type these
     at       timestamptz NOT NULL DEFAULT now(),
     author   text NOT NULL,
     source   text NOT NULL CHECK (source IN ('file', 'ui', 'api', 'rollback')),
