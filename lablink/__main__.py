@@ -1,6 +1,9 @@
 """The command `lablink`. Exit status: 0 fine, 1 refused or failed with a sentence on stderr, 2 wrong usage."""
 
+import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -16,7 +19,16 @@ COMMANDS = {
         programs.migrate,
     ),
     "See": (fleet.status, fleet.vms, fleet.why, fleet.events),
-    "Change": (fleet.scale, fleet.pause, fleet.resume, fleet.retry),
+    "Change": (
+        fleet.scale,
+        fleet.pause,
+        fleet.resume,
+        fleet.retry,
+        fleet.release,
+        fleet.replace,
+        fleet.cordon,
+        fleet.uncordon,
+    ),
     "Desired state": (
         desired.validate,
         desired.preview,
@@ -40,18 +52,56 @@ def create_app() -> typer.Typer:
         rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_options)
     for panel, commands in COMMANDS.items():
         for command in commands:
             app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
     return app
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"lablink {version('lablink')}")
+        raise typer.Exit
+
+
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What stands before the command."""
+
+
 def main() -> None:
     try:
-        create_app()(prog_name="lablink")
+        _run()
     except Failed as failure:
         print(failure, file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        if not _is_output_lost():
+            raise
+        if not isinstance(error, BrokenPipeError):  # who closes a pipe has seen enough
+            print(f"The output could not be written ({error}): write it to another place.", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run() -> None:
+    try:
+        create_app()(prog_name="lablink")
+    finally:
+        sys.stdout.flush()  # here, where a full disk still becomes a sentence
+
+
+def _is_output_lost() -> bool:
+    """Whether standard output takes no more. What is left for it is dropped: the interpreter would try again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 if __name__ == "__main__":

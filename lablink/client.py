@@ -51,8 +51,26 @@ def find_server() -> Server:
         env.get("LABLINK_USER") or found["admin_user"],
         env.get("LABLINK_PASSWORD") or found["admin_password"] or "",
         env.get("LABLINK_TOKEN", ""),
-        hint=f"the sandbox of {folder} has ended without saying so; start it again with `lablink up`",
+        hint=_sandbox_hint(folder, found),
     )
+
+
+def _sandbox_hint(folder: Path, found: dict[str, Any]) -> str:
+    if _is_alive(found.get("pids", {}).get("sandbox")):
+        return "its API does not answer just now; the sandbox starts it again by itself, so try again in some seconds"
+    return f"the sandbox of {folder} has ended without saying so; start it again with `lablink up`"
+
+
+def _is_alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process is there all the same
+        return True
+    return True
 
 
 def _read_sandbox(path: Path) -> dict[str, Any]:

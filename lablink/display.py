@@ -78,10 +78,16 @@ VM_TIMES = ("created_at", "launched_at", "ready_at", "heard_at")
 
 
 def _explain_vm(vm: dict[str, Any]) -> list[str]:
-    facts = [f"{name.replace('_', ' ')} {vm[name]}" for name in VM_FACTS if vm.get(name) not in (None, "")]
+    facts = [_fact(name.replace("_", " "), vm[name]) for name in VM_FACTS if vm.get(name) not in (None, "")]
     times = [f"{name.removesuffix('_at')} {local_time(vm[name])}" for name in VM_TIMES if vm.get(name)]
     held = [f"waits to {held['what']}: {held['reason']}" for held in vm.get("held", ())]
     return [f"{vm['hostname']} is {vm['bucket']}: {vm['reason']}", ", ".join(facts), ", ".join(times), *held]
+
+
+def _fact(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else f"not {name}"
+    return f"{name} {value}"
 
 
 def is_settled(status: dict[str, Any]) -> bool:
@@ -115,14 +121,18 @@ def _pool_line(pool: dict[str, Any]) -> str:
 
 
 def _troubles(status: dict[str, Any]) -> Iterable[str]:
-    yield from (f"{c['type']}: {c['message']}" for c in status["conditions"] if _is_trouble(c))
+    yield from (_trouble(c) for c in status["conditions"] if _is_trouble(c))
     for pool in status["pools"]:
         yield from _pool_troubles(pool)
 
 
 def _pool_troubles(pool: dict[str, Any]) -> Iterable[str]:
-    yield from (f"{pool['name']}: {c['type']}: {c['message']}" for c in pool["conditions"] if _is_trouble(c))
+    yield from (f"{pool['name']}: {_trouble(c)}" for c in pool["conditions"] if _is_trouble(c))
     yield from (f"{pool['name']}: waits to {held['what']}: {held['reason']}" for held in pool["held"])
+
+
+def _trouble(condition: dict[str, Any]) -> str:
+    return f"{'' if condition['status'] else 'not '}{condition['type']}: {condition['message']}"
 
 
 def _is_trouble(condition: dict[str, Any]) -> bool:

@@ -1,19 +1,23 @@
-"""Commands about what exists: `status`, `vms`, `why`, `events`, and the small changes `scale`, `pause`, `resume`.
+"""Commands about what exists: `status`, `vms`, `why`, `events`, and the small changes of a pool or a VM.
 
 Each is one or two calls of `/api/v1`; nothing is decided here.
 """
 
 import json
+import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 
 from lablink.client import LabLink, find_server, path_of
 from lablink.display import event_line, explanation_lines, news_lines, render_status, status_lines
+from lablink.errors import Failed
 from lablink.output import on_terminal, print_json, print_line, print_table
 
 REFRESH_S = 1.0
@@ -21,6 +25,7 @@ PAGE = 500
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PoolName = Annotated[str, typer.Argument(metavar="POOL", help="Name of a pool in lablink.yaml.")]
+VmName = Annotated[str, typer.Argument(metavar="VM", help="Host name of a VM, as `lablink vms` lists it.")]
 
 
 def status(
@@ -28,12 +33,11 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show every pool: what is declared, what is there, and what is in the way."""
-    with LabLink(find_server()) as lablink:
-        if watch:
-            with suppress(KeyboardInterrupt):
-                _watch(lablink, as_json)
-            return
-        found = lablink.get("/status")
+    if watch:
+        with suppress(KeyboardInterrupt):
+            _watch(as_json)
+        return
+    found = _read_status()
     if as_json:
         print_json(found)
     elif on_terminal():
@@ -42,20 +46,61 @@ def status(
         print("\n".join(status_lines(found)))
 
 
-def _watch(lablink: LabLink, as_json: bool) -> None:
-    """Polls until Ctrl-C or until the server is gone. As JSON: an object a line."""
+def _read_status() -> dict[str, Any]:
+    with LabLink(find_server()) as lablink:
+        return dict(lablink.get("/status"))
+
+
+def _watch(as_json: bool) -> None:
+    """Shows what changes until Ctrl-C; only the first contact may fail."""
+    first = _read_status()
     if on_terminal() and not as_json:
-        with Live(render_status(lablink.get("/status")), auto_refresh=False) as live:
-            while True:
-                _pause()
-                live.update(render_status(lablink.get("/status")), refresh=True)
-    before: dict[str, Any] | None = None
+        _watch_screen(first)
+    else:
+        _watch_lines(first, as_json)
+
+
+def _answers() -> Iterator[dict[str, Any] | Failed]:
+    """Status after status. The server is looked for each time: a sandbox that starts again may have another port."""
     while True:
-        found = lablink.get("/status")
-        for line in [json.dumps(found, ensure_ascii=False)] if as_json else news_lines(found, before):
-            print(line, flush=True)
-        before = found
         _pause()
+        try:
+            answer: dict[str, Any] | Failed = _read_status()
+        except Failed as failure:
+            answer = failure
+        yield answer
+
+
+def _watch_screen(found: dict[str, Any]) -> None:
+    with Live(render_status(found), auto_refresh=False) as live:
+        for answer in _answers():
+            if isinstance(answer, Failed):
+                live.update(Group(render_status(found), Text(_no_answer(answer), style="yellow")), refresh=True)
+            else:
+                found = answer
+                live.update(render_status(found), refresh=True)
+
+
+def _watch_lines(found: dict[str, Any], as_json: bool) -> None:
+    """As JSON: an object a line. That nobody answers is said once a reason, on standard error."""
+    _print_news(found, None, as_json)
+    trouble = ""
+    for answer in _answers():
+        if isinstance(answer, Failed):
+            if trouble != (trouble := _no_answer(answer)):
+                print(trouble, file=sys.stderr, flush=True)
+        else:
+            _print_news(answer, found, as_json)
+            found, trouble = answer, ""
+
+
+def _print_news(found: dict[str, Any], before: dict[str, Any] | None, as_json: bool) -> None:
+    for line in [json.dumps(found, ensure_ascii=False)] if as_json else news_lines(found, before):
+        print(line, flush=True)
+
+
+def _no_answer(failure: Failed) -> str:
+    return f"no answer ({str(failure).rstrip('.')}), trying again"
 
 
 def _pause() -> None:
@@ -71,6 +116,8 @@ def vms(
     """List the VMs, each with the bucket it is in and why."""
     with LabLink(find_server()) as lablink:
         items = _all_pages(lablink, "/vms", {"pool": pool} if pool else {})
+        if pool and not items:
+            lablink.get("/pools" + path_of(pool))  # refused when there is no such pool
     if as_json:
         print_json({"items": items})
     elif items:
@@ -115,6 +162,39 @@ def retry(pool: PoolName, as_json: Json = False) -> None:
         print_json(answer)
     else:
         print_line(f"Pool {pool}: {answer['message']}.", "green")
+
+
+def release(vm: VmName, as_json: Json = False) -> None:
+    """End the assignment of a VM; it is then replaced by a clean one."""
+    _change_vm(vm, "release", as_json)
+
+
+def replace(
+    vm: VmName,
+    force: Annotated[bool, typer.Option("--force", help="Also when somebody has it: ends the assignment.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a new VM in the place of one; somebody's VM only with `--force`."""
+    _change_vm(vm, "replace", as_json, force="true" if force else "false")
+
+
+def cordon(vm: VmName, as_json: Json = False) -> None:
+    """Give a VM to nobody from now on; who has it keeps it."""
+    _change_vm(vm, "cordon", as_json)
+
+
+def uncordon(vm: VmName, as_json: Json = False) -> None:
+    """Let a cordoned VM be given to people again."""
+    _change_vm(vm, "uncordon", as_json)
+
+
+def _change_vm(vm: str, change: str, as_json: bool, **params: str | int) -> None:
+    with LabLink(find_server()) as lablink:
+        answer = lablink.call("POST", "/vms" + path_of(vm, change), params=params)
+    if as_json:
+        print_json(answer)
+    else:
+        print_line(f"{answer['message']}.", "green")
 
 
 def _change_pool(pool: str, change: dict[str, Any], sentence: str, as_json: bool) -> None:

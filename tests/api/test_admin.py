@@ -260,6 +260,12 @@ async def test_status_why_and_preview_say_what_would_be_done(dsn: str) -> None:
         wider = (await world.admin.post("/api/v1/preview", content=YAML.replace("size: 2", "size: 9"))).json()
         assert wider["pools"]["client"]["declared"] == 9
         assert "client" in wider["rendered"]
+        new = YAML + "  second: {size: 2, instance_type: t3.large, ami: ami-0601752c11b394251}\n"
+        unseen = (await world.admin.post("/api/v1/preview", content=new)).json()
+        assert unseen["actions"] == []  # no controller leads, so nobody knows what exists
+        await world.sql("INSERT INTO lease VALUES ('controller', 'somebody', 1, now() + interval '1 hour')")
+        made = (await world.admin.post("/api/v1/preview", content=new)).json()
+        assert sum(action["pool"] == "second" for action in made["actions"]) == 2
         lines = await world.admin.post("/api/v1/preview", headers={"Accept": "text/plain"})
         assert "pool client: 2 declared" in lines.text
         assert (await world.admin.post("/api/v1/preview", content="pools: 7")).status_code == 400

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,37 @@ def test_the_module_runs_and_keeps_stdout_clean(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("change", ["release", "replace", "cordon", "uncordon"])
+def test_a_change_of_a_vm_says_the_servers_sentence(change: str) -> None:
+    path = f"/api/v1/vms/lablink-client-dev-1/{change}"
+    with answering({f"POST {path}": Answer(200, {"message": "lablink-client-dev-1 is changed"})}) as calls:
+        done = run_cli(change, "lablink-client-dev-1")
+    assert (done.status, done.out) == (0, "lablink-client-dev-1 is changed.\n")
+    assert "force=true" not in calls[0].path
+
+
+def test_replace_takes_somebodys_vm_only_when_forced() -> None:
+    with answering({"POST /api/v1/vms/a/replace": Answer(200, {"message": "a will be replaced"})}) as calls:
+        assert run_cli("replace", "a", "--force").status == 0
+    assert calls[0].path.endswith("?force=true")
+
+
+def test_a_condition_that_does_not_hold_is_shown_as_such() -> None:
+    invalid = {"type": "DesiredValid", "status": False, "message": "lablink.yaml:11: size", "reason": "Invalid"}
+    unseen = {"type": "Observed", "status": False, "message": "the listing failed", "reason": "ListingFailed"}
+    pool = {**POOL, "conditions": [unseen], "held": []}
+    lines = status_lines({**STATUS, "conditions": [invalid], "pools": [pool]})
+    assert lines[-2:] == ["not DesiredValid: lablink.yaml:11: size", "client: not Observed: the listing failed"]
+
+
+@pytest.mark.parametrize(("in_use", "words"), [(True, "seat free, in use"), (False, "seat free, not in use")])
+def test_why_says_in_words_whether_a_vm_is_in_use(in_use: bool, words: str) -> None:
+    vm = {**VMS[0], "in_use": in_use, "reason": "waits", "actions": [], "held": [], "events": []}
+    with answering({"GET /api/v1/why/lablink-client-dev-1": Answer(200, vm)}):
+        assert run_cli("why", "lablink-client-dev-1").out.splitlines()[1] == words
+
+
+def test_version_is_printed() -> None:
+    assert run_cli("--version").out == f"lablink {version('lablink')}\n"

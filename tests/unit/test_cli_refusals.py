@@ -1,7 +1,11 @@
 """The command line where the server is away or refuses: one sentence on standard error, exit status 1, no traceback."""
 
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,3 +170,93 @@ def test_wrong_usage_ends_with_status_2(arguments: tuple[str, ...]) -> None:
 
 def test_a_negative_size_is_wrong_usage() -> None:
     assert run_cli("scale", "client", "--", "-1").status == 2
+
+
+def test_a_sandbox_that_lives_starts_its_api_again_by_itself(tmp_path: Path) -> None:
+    (tmp_path / ".lablink").mkdir()
+    address = {
+        "url": "http://127.0.0.1:1",
+        "admin_user": "admin",
+        "admin_password": "x",
+        "pids": {"sandbox": os.getpid()},
+    }
+    (tmp_path / ".lablink/sandbox.json").write_text(json.dumps(address))
+    done = run_cli("status")
+    assert done.status == 1
+    assert "try again in some seconds" in done.err
+    assert "lablink up" not in done.err
+
+
+def test_vms_of_a_pool_that_does_not_exist_are_refused() -> None:
+    answers = {
+        "GET /api/v1/vms": Answer(200, {"items": [], "next": None}),
+        "GET /api/v1/pools/nope": Answer(404, {"error": "there is no pool 'nope'"}),
+    }
+    with answering(answers):
+        done = run_cli("vms", "--pool", "nope")
+    assert (done.status, done.out, done.err) == (1, "", "There is no pool 'nope'.\n")
+
+
+def test_a_pool_without_vms_says_so() -> None:
+    answers = {
+        "GET /api/v1/vms": Answer(200, {"items": [], "next": None}),
+        "GET /api/v1/pools/spare": Answer(200, {"name": "spare"}),
+    }
+    with answering(answers):
+        done = run_cli("vms", "--pool", "spare")
+    assert (done.status, done.out) == (0, "Pool spare has no VM.\n")
+
+
+@pytest.mark.parametrize("count", [1, 2000])
+def test_a_full_disk_is_one_sentence(count: int) -> None:
+    items = [{"hostname": f"lablink-client-dev-{n}", "pool": "client", "bucket": "ready"} for n in range(count)]
+    with (
+        answering({"GET /api/v1/vms": Answer(200, {"items": items, "next": None})}),
+        Path("/dev/full").open("w") as full,
+    ):
+        done = subprocess.run(_vms_command(), stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=_env())
+    assert done.returncode == 1
+    assert done.stderr.startswith("The output could not be written")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_who_leaves_hears_nothing() -> None:
+    with answering({"GET /api/v1/vms": Answer(200, {"items": [], "next": None})}):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(_vms_command(), stdout=writing, stderr=subprocess.PIPE, check=False, env=_env())
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_watching_outlives_a_server_that_is_away_for_a_moment() -> None:
+    status = {"version": 3, "conditions": [], "pools": [], "events": []}
+    answers = {"GET /api/v1/status": Answer(200, status)}
+    with answering(answers):
+        command = [sys.executable, "-m", "lablink", "status", "--watch"]
+        watching = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_env(), start_new_session=True
+        )
+        try:
+            assert watching.stdout
+            assert watching.stderr
+            assert watching.stdout.readline() == "desired state: version 3\n"
+            answers["GET /api/v1/status"] = Answer(502, "bad gateway")
+            trouble = watching.stderr.readline()
+            answers["GET /api/v1/status"] = Answer(200, {**status, "version": 4})
+            assert watching.stdout.readline() == "desired state: version 4\n"
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait() == 0
+        finally:
+            watching.kill()
+            watching.communicate()
+    assert trouble.startswith("no answer (")
+    assert trouble.endswith("), trying again\n")
+
+
+def _vms_command() -> list[str]:
+    return [sys.executable, "-m", "lablink", "vms"]
+
+
+def _env() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
