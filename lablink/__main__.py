@@ -1,5 +1,6 @@
 """The command `lablink`. Exit status: 0 fine, 1 refused or failed with a sentence on stderr, 2 wrong usage."""
 
+import errno
 import os
 import sys
 from importlib.metadata import version
@@ -10,6 +11,7 @@ import typer
 from lablink import desired, fleet, programs
 from lablink.errors import Failed
 
+NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 COMMANDS = {
     "Run": (
         programs.up,
@@ -79,11 +81,14 @@ def main() -> None:
     except Failed as failure:
         print(failure, file=sys.stderr)
         sys.exit(1)
+    except BrokenPipeError:  # who closes a pipe has seen enough
+        _drop_output()
+        sys.exit(1)
     except OSError as error:
-        if not _is_output_lost():
+        if error.errno not in NOT_WRITTEN:
             raise
-        if not isinstance(error, BrokenPipeError):  # who closes a pipe has seen enough
-            print(f"The output could not be written ({error}): write it to another place.", file=sys.stderr)
+        _drop_output()
+        print(f"Not all could be written ({error.strerror}): make room, or write to another place.", file=sys.stderr)
         sys.exit(1)
 
 
@@ -94,14 +99,9 @@ def _run() -> None:
         sys.stdout.flush()  # here, where a full disk still becomes a sentence
 
 
-def _is_output_lost() -> bool:
-    """Whether standard output takes no more. What is left for it is dropped: the interpreter would try again at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+def _drop_output() -> None:
+    """What could not be written is dropped: the interpreter would try again at exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -250,7 +250,7 @@ def test_a_condition_that_does_not_hold_is_shown_as_such() -> None:
 
 @pytest.mark.parametrize(("in_use", "words"), [(True, "seat free, in use"), (False, "seat free, not in use")])
 def test_why_says_in_words_whether_a_vm_is_in_use(in_use: bool, words: str) -> None:
-    vm = {**VMS[0], "in_use": in_use, "reason": "waits", "actions": [], "held": [], "events": []}
+    vm: dict[str, Any] = {**VMS[0], "in_use": in_use, "reason": "waits", "actions": [], "held": [], "events": []}
     with answering({"GET /api/v1/why/lablink-client-dev-1": Answer(200, vm)}):
         assert run_cli("why", "lablink-client-dev-1").out.splitlines()[1] == words
 

@@ -207,8 +207,10 @@ def test_a_pool_without_vms_says_so() -> None:
     assert (done.status, done.out) == (0, "Pool spare has no VM.\n")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("count", [1, 2000])
-def test_a_full_disk_is_one_sentence(count: int) -> None:
+def test_a_full_disk_is_one_sentence(count: int, unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     items = [{"hostname": f"lablink-client-dev-{n}", "pool": "client", "bucket": "ready"} for n in range(count)]
     with (
         answering({"GET /api/v1/vms": Answer(200, {"items": items, "next": None})}),
@@ -216,7 +218,7 @@ def test_a_full_disk_is_one_sentence(count: int) -> None:
     ):
         done = subprocess.run(_vms_command(), stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=_env())
     assert done.returncode == 1
-    assert done.stderr.startswith("The output could not be written")
+    assert done.stderr.startswith("Not all could be written (No space left on device)")
     assert done.stderr.count("\n") == 1
 
 
