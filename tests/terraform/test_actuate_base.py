@@ -21,8 +21,9 @@ async def outputs(world: ActuationWorld) -> dict[str, str]:
 
 async def test_a_base_whose_first_run_was_killed_is_found_and_imported(world: ActuationWorld) -> None:
     world.lab = with_ingress(world.lab, "192.0.2.0/24")
-    await world.actuate()
+    await world.settle()
     made = await outputs(world)
+    assert made, await world.runs()
     # A killed first run: everything is there, and the state was never saved.
     await world.write("DELETE FROM tf_state")
     await world.write("UPDATE base SET applied_hash = NULL, outputs = '{}'")
