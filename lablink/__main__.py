@@ -3,16 +3,17 @@
 import errno
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from lablink import desired, fleet, programs
+from lablink import desired, explain, fleet, programs
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Run": (
         programs.up,
         programs.serve,
@@ -20,7 +21,7 @@ COMMANDS = {
         programs.controller,
         programs.migrate,
     ),
-    "See": (fleet.status, fleet.vms, fleet.why, fleet.events),
+    "See": (fleet.status, fleet.vms, fleet.why, fleet.events, explain.replay),
     "Change": (
         fleet.scale,
         fleet.pause,

@@ -257,3 +257,13 @@ def test_why_says_in_words_whether_a_vm_is_in_use(in_use: bool, words: str) -> N
 
 def test_version_is_printed() -> None:
     assert run_cli("--version").out == f"lablink {version('lablink')}\n"
+
+
+def test_replay_shows_the_decision_and_whether_it_still_is_the_same() -> None:
+    tick = {"rendered": "version 1\n", "same": True, "difference": ""}
+    other = {"rendered": "version 1\n", "same": False, "difference": "--- decided then\n+  create x\n"}
+    with answering({"GET /api/v1/ticks/7": Answer(200, tick), "GET /api/v1/ticks/8": Answer(200, other)}):
+        assert "the answer is the same" in run_cli("replay", "7").out
+        said = run_cli("replay", "8").out
+    assert "another one now" in said
+    assert "+  create x" in said
