@@ -1,6 +1,6 @@
 """How long `decide` and its check take, by the number of VMs."""
 
-from bench.figure import Figure, measure_ms
+from bench.figure import Figure, measure_cpu_ms
 from controller.decide.invariants import check_invariants
 from controller.decide.pool import decide
 from schemas.snapshot import Snapshot
@@ -30,5 +30,5 @@ def measure_decide() -> list[Figure]:
 
 def _measure(count: int, limit_ms: float) -> Figure:
     snapshot = build_fleet(count)
-    took_ms = measure_ms(lambda: check_invariants(snapshot, decide(snapshot)), REPEATS[count])
+    took_ms = measure_cpu_ms(lambda: check_invariants(snapshot, decide(snapshot)), REPEATS[count])
     return Figure(f"decide and check {count:,} VMs in {count // PER_POOL:,} pools", took_ms, limit_ms)

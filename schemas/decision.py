@@ -1,5 +1,6 @@
 """What a tick decided: actions for rows, what was held back and why, each VM's bucket and reason, conditions. Data only."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -114,8 +115,9 @@ Action = Annotated[
 ]
 
 
-class Judgement(Frozen):
-    """The bucket of one VM (or of an instance without row) and why."""
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The bucket of one VM (or of an instance without row) and why. Not validated: every tick makes one a VM."""
 
     subject: str  # host name, or the instance id of an orphan without one
     pool: str | None
