@@ -11,9 +11,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.static_files import create_static_files_router
-from litestar.template import TemplateConfig
 
 from api import desired, events, logs, pools, queries, replay, requests, startup, status, telemetry, vms
 from api.admins import Admins, admin_only, same_site_only
@@ -24,6 +22,9 @@ from api.errors import EXCEPTION_HANDLERS
 from api.in_force import DesiredInForce
 from api.listen import Listener
 from api.outlook import Outlook
+from api.pages import home, seat
+from api.pages.engine import make_templates
+from api.pages.free import FreeCount
 from api.presence import keep_reporting
 from api.reports import Reports
 from api.signal import Signal
@@ -40,8 +41,8 @@ HERE = Path(__file__).parent
 LARGEST_BODY = 16 * 1024 * 1024  # read to its end and refused, so that the caller sees the 413 and no broken connection
 RESTART_S = 1.0
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # with less, browsers send our own forms with `Origin: null`
 }
@@ -78,6 +79,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "db": db,
         "desired": in_force,
         "feed": feed,
+        "free": FreeCount(db),
         "listener": listener,
         "outlook": Outlook(db),
         "reports": Reports(db),
@@ -101,7 +103,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         request_max_body_size=LARGEST_BODY,
         response_headers=SECURITY_HEADERS,
         state=State({**state, "waiters": waiters}),
-        template_config=TemplateConfig(directory=HERE / "templates", engine=JinjaTemplateEngine),
+        template_config=make_templates(),
     )
 
 
@@ -109,6 +111,8 @@ def list_routes() -> list[Any]:
     """The compatible endpoints at the root, our own under /api/v1 behind the admin login."""
     ours = [*desired.ROUTES, *pools.ROUTES, *vms.ROUTES, *events.ROUTES, *status.ROUTES, *replay.ROUTES]
     return [
+        *home.ROUTES,
+        *seat.ROUTES,
         *requests.ROUTES,
         startup.vm_startup,
         *telemetry.ROUTES,

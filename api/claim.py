@@ -1,6 +1,7 @@
 """What a person asks for, from the form or from JSON to a checked claim. Raises BadInputError with a sentence for the person."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,10 +27,17 @@ class Asked:
     command: str
     pin: str
     pool: str
+    access_code: str = ""
 
 
 async def read_asked(request: Request[Any, Any, Any]) -> Asked:
-    """Form or JSON, by what the call says of its body."""
+    """Raises BadInputError or TooLargeError."""
+    fields = await read_fields(request)
+    return Asked(fields["email"], fields["crd_command"], fields["pin"], fields["pool"], fields["access_code"])
+
+
+async def read_fields(request: Request[Any, Any, Any]) -> Mapping[str, str]:
+    """Form or JSON, by what the call says of its body: texts, trimmed, and an empty one for what did not come."""
     if len(await request.body()) > LONGEST_BODY:
         raise TooLargeError("the form is too long; send an email address and the command, nothing else")
     is_json = "json" in request.headers.get("content-type", "")
@@ -44,7 +52,7 @@ async def read_asked(request: Request[Any, Any, Any]) -> Asked:
         raise BadInputError("the body is not a well-formed form or JSON") from None
     if not isinstance(fields, Mapping):
         raise BadInputError("send a form or a JSON object with `email` and `crd_command`")
-    return Asked(*(_text(fields.get(name)) for name in ("email", "crd_command", "pin", "pool")))
+    return defaultdict(str, {str(name): _text(value) for name, value in fields.items()})
 
 
 def _text(value: object) -> str:
@@ -55,16 +63,17 @@ def check_claim(asked: Asked, lab: Lab, proven: UUID | None) -> Claim:
     """Of the command, the code alone is kept. A pool that is not named is still to be chosen."""
     email = asked.email.lower()
     if not EMAIL.fullmatch(email) or not email.isprintable():
-        raise BadInputError("enter your email address, such as ada@example.org")
+        raise BadInputError("enter your email address, such as ada@example.org", extra={"field": "email"})
     code = find_code(asked.command)
     if code is None:
-        raise BadInputError("paste the whole command for Linux from Chrome Remote Desktop; it has --code= in it")
+        sentence = "paste the whole command for Linux from Chrome Remote Desktop; it has --code= in it"
+        raise BadInputError(sentence, extra={"field": "crd_command"})
     if asked.pin and not PIN.fullmatch(asked.pin):
-        raise BadInputError("a PIN is six digits or more; leave it empty to get one")
+        raise BadInputError("a PIN is six digits or more; leave it empty to get one", extra={"field": "pin"})
     if not lab.pools:
         raise BadInputError("no pool of VMs is declared here yet; ask whoever runs LabLink")
     if asked.pool and asked.pool not in lab.pools:
-        raise BadInputError(f"there is no such pool; there are {', '.join(lab.pools)}")
+        raise BadInputError(f"there is no such pool; there are {', '.join(lab.pools)}", extra={"field": "pool"})
     return Claim(
         pool=asked.pool or next(iter(lab.pools)),
         email=email,

@@ -7,7 +7,7 @@ InvalidDocument 400, NoSuchVersion 404, DesiredConflict 409 (of the store and th
 UNREACHABLE 503 (PostgreSQL is away), DataError 400 (a value that no text of PostgreSQL can hold), everything else 500
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from psycopg import DataError
 
+from api.pages.shell import show_problem, wants_page
 from schemas.problem import InvalidDocument
 from store.db import UNREACHABLE
 from store.desired import DesiredConflict, NoSuchVersion
@@ -105,7 +106,17 @@ def answer_unexpected(request: AnyRequest, error: Exception) -> Answer:
     return _answer(500, "something went wrong here; the server's log says what")
 
 
-EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
+def _or_page(answer: Callable[[AnyRequest, Any], Answer]) -> Callable[[AnyRequest, Any], Response[Any]]:
+    """The same for a browser: a page with the sentence."""
+
+    def answer_either(request: AnyRequest, error: Any) -> Response[Any]:
+        found = answer(request, error)
+        return show_problem(request, found) if wants_page(request) else found
+
+    return answer_either
+
+
+ANSWERS: dict[type[Exception], Any] = {
     HTTPException: answer_http,
     InvalidDocument: answer_invalid_document,
     NoSuchVersion: answer_no_version,
@@ -116,3 +127,4 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     **dict.fromkeys(UNREACHABLE, answer_unreachable),
     Exception: answer_unexpected,
 }
+EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {kind: _or_page(answer) for kind, answer in ANSWERS.items()}

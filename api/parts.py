@@ -8,6 +8,7 @@ from api.callers import Callers
 from api.in_force import DesiredInForce
 from api.listen import Listener
 from api.outlook import Outlook
+from api.pages.free import FreeCount
 from api.reports import Reports
 from api.signal import Signal
 from schemas.settings import Settings
@@ -18,6 +19,7 @@ TheBinder = NamedDependency[SkipValidation[Binder]]
 TheCallers = NamedDependency[SkipValidation[Callers]]
 TheDesired = NamedDependency[SkipValidation[DesiredInForce]]
 TheFeed = NamedDependency[SkipValidation[Signal]]
+TheFree = NamedDependency[SkipValidation[FreeCount]]
 TheListener = NamedDependency[SkipValidation[Listener]]
 TheOutlook = NamedDependency[SkipValidation[Outlook]]
 TheReports = NamedDependency[SkipValidation[Reports]]

@@ -1,17 +1,19 @@
-"""`GET /` and `POST /api/request_vm`: a person asks for a VM and gets it, or a place in line. HTML for people, JSON for programs."""
+"""`POST /api/request_vm`: a person asks for a VM and gets it, or a place in line. HTML for people, JSON for programs."""
 
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, Response, get, post
+from litestar import Request, Response, post
 from litestar.exceptions import HTTPException
 from litestar.response import Template
 
 from api.binder import Binder
-from api.claim import Asked, check_claim, read_asked
+from api.claim import check_claim, read_asked
 from api.cookie import NAME, make_cookie, read_cookie
 from api.errors import LATER, ConflictError, NotNowError, answer_http
+from api.pages.people import show_form, show_seat
+from api.pages.shell import Wrong
 from api.parts import AnyDb, TheBinder, TheDesired, TheSettings
 from schemas.assignment import Assignment
 from schemas.lab import Lab
@@ -27,27 +29,10 @@ from store.assignment import (
     request_seat,
 )
 from store.db import Connection, Db, notify, transaction
-from store.seat import count_free, read_longest_free
+from store.seat import read_longest_free
 
 AnyRequest = Request[Any, Any, Any]
 KNOWN = "this email address has asked for a VM already; send the PIN that you were shown then, or use the same browser"
-
-
-@get("/", media_type="text/html")
-async def get_index(db: AnyDb, desired: TheDesired) -> Template:
-    """The request form."""
-    in_force = await desired.read()
-    async with db.connection() as conn:
-        free = await count_free(conn)
-    return show_form(in_force.lab if in_force else None, free)
-
-
-def show_form(
-    lab: Lab | None, free: int | None, asked: Asked | None = None, error: str = "", status: int = 200
-) -> Template:
-    """The form, empty or as it was sent, with what is wrong with it."""
-    context = {"pools": list(lab.pools) if lab else [], "free": free, "asked": asked, "error": error}
-    return Template("index.html", context=context, status_code=status, media_type="text/html")
 
 
 @post("/api/request_vm", status_code=200)
@@ -67,8 +52,15 @@ async def post_request(
     except HTTPException as error:
         if wants_json(request):
             return answer_http(request, error)
-        return show_form(in_force.lab if in_force else None, None, asked, error.detail, error.status_code)
-    return await answer_assignment(request, db, settings, asked, assignment)
+        lab = in_force.lab if in_force else None
+        return await show_form(request, db, lab, asked=asked, error=explain(error), status=error.status_code)
+    return await answer_assignment(request, db, settings, assignment)
+
+
+def explain(error: HTTPException) -> Wrong:
+    """The error as the form shows it."""
+    field = error.extra.get("field", "") if isinstance(error.extra, dict) else ""
+    return Wrong(error.detail, field, find=error.detail == KNOWN)
 
 
 def wants_json(request: AnyRequest) -> bool:
@@ -103,22 +95,23 @@ async def take_seat(db: Db, binder: Binder, claim: Claim) -> Assignment:
 
 
 async def answer_assignment(
-    request: AnyRequest, db: Db, settings: Settings, asked: Asked, assignment: Assignment
+    request: AnyRequest, db: Db, settings: Settings, assignment: Assignment
 ) -> Response[Any] | Template:
     """The seat or the place in line; either way the cookie that leads back to it."""
     secret = settings.deployment_secret.get_secret_value().encode()
     cookie = make_cookie(secret, assignment.id, settings.allocator_url.startswith("https:"))
+    status, headers = (200, {}) if is_seated(assignment) else (503, LATER)
+    if not wants_json(request):
+        page = await show_seat(request, db, assignment, status=status)
+        page.headers |= headers
+        page.cookies = [*page.cookies, cookie]
+        return page
     if is_seated(assignment):
         body: dict[str, Any] = {"hostname": assignment.hostname, "pin": assignment.pin, "status": "assigned"}
-        status, page, headers = 200, "assigned.html", {}
     else:
         async with db.connection() as conn:
-            place = await read_place(conn, assignment.id)
-        body, status, page, headers = describe_place(assignment.id, assignment.pin, place), 503, "waiting.html", LATER
-    if wants_json(request):
-        return Response(body, status_code=status, headers=headers, cookies=[cookie])
-    again = {"asked": asked, "renewed": assignment.code_version > 1}
-    return Template(page, context=body | again, status_code=status, headers=headers, cookies=[cookie])
+            body = describe_place(assignment.id, assignment.pin, await read_place(conn, assignment.id))
+    return Response(body, status_code=status, headers=headers, cookies=[cookie])
 
 
 def describe_place(assignment: UUID, pin: str, place: Place | None) -> dict[str, Any]:
@@ -140,4 +133,4 @@ async def _refuse(conn: Connection, claim: Claim) -> ConflictError:
     return ConflictError(f"you have a place in pool {other} already; give that one up before you ask for another")
 
 
-ROUTES = [get_index, post_request]
+ROUTES = [post_request]

@@ -149,6 +149,29 @@ async def read_assignment(conn: Connection, assignment_id: UUID) -> Assignment |
     return Assignment(**row) if row else None
 
 
+FIND = f"SELECT {COLUMNS} FROM assignment WHERE email = %s AND pin = %s AND status <> 'ended'"
+
+
+async def find_assignment(conn: Connection, email: str, pin: str) -> Assignment | None:
+    """The open assignment of a person who knows its PIN. The caller limits how often somebody may guess."""
+    row = await fetch_one(conn, FIND, (email, pin))
+    return Assignment(**row) if row else None
+
+
+LEAVE = """
+UPDATE assignment SET status = 'ended', ended_at = now(), end_reason = %(reason)s
+ WHERE id = %(id)s AND status = 'waiting' RETURNING pool
+"""
+
+
+async def leave_line(conn: Connection, assignment_id: UUID, reason: str) -> bool:
+    """Give up a place in line; False when it has a VM by now, or has ended."""
+    left = await fetch_one(conn, LEAVE, {"id": assignment_id, "reason": reason})
+    if left:
+        await notify(conn, RECONCILE, left["pool"])
+    return left is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Errand:
     """What there is to tell a VM that asks: its person's code and PIN, or nothing yet; `ended`: it will never have any."""

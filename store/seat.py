@@ -104,3 +104,11 @@ async def read_longest_free(conn: Connection, pools: Sequence[str]) -> str | Non
     """Which of these pools has the VM that has been free for longest; None while all are taken."""
     row = await fetch_one(conn, LONGEST_FREE, (list(pools),))
     return row["pool"] if row else None
+
+
+FREE_BY_POOL = "SELECT pool, count(*) AS free FROM seat WHERE state = 'free' GROUP BY pool"
+
+
+async def count_free_by_pool(conn: Connection) -> dict[str, int]:
+    """The same by pool; a pool without a free VM is left out."""
+    return {row["pool"]: int(row["free"]) for row in await fetch(conn, FREE_BY_POOL)}

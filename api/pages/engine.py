@@ -1,0 +1,88 @@
+"""The templates' environment: how pages write times, durations and sentences. Made once by `api.app`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.template import TemplateConfig
+
+from api.pages.bar import segments
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
+    """Names that a template does not know are mistakes, not empty texts."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "ago": ago,
+        "clock": clock,
+        "count": count,
+        "instant": instant,
+        "segments": segments,
+        "sentence": sentence,
+        "span": span,
+        "words": words,
+    }
+    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+
+
+def span(seconds: float | None) -> str:
+    """A length of time in the one or two units that matter: `45 s`, `3 min`, `2 h 10 min`, `5 d`."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes, hours, days = round(whole / 60), whole // 3600, whole / 86400
+    if minutes < 100:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    return f"{days:.0f} d"
+
+
+def ago(at: datetime | str | None, now: datetime | None = None) -> str:
+    """How long before now, or after it."""
+    if not at:
+        return "never"
+    passed_s = ((now or datetime.now(UTC)) - instant(at)).total_seconds()
+    if abs(passed_s) < 2:
+        return "just now"
+    return f"{span(passed_s)} ago" if passed_s > 0 else f"in {span(-passed_s)}"
+
+
+def clock(at: datetime | str) -> str:
+    """For readers without scripts; a script writes the browser's own time in its place."""
+    return instant(at).strftime("%d %b, %H:%M:%S UTC")
+
+
+def instant(at: datetime | str) -> datetime:
+    """What was written as JSON, as an instant again; in UTC."""
+    return (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
+
+
+def sentence(text: str) -> str:
+    """Begins with a capital and ends with a stop, as a sentence for people does. A host name at its head stays as it is."""
+    text = text.strip()
+    head = text.split(" ", 1)[0]
+    begun = text if "-" in head else text[:1].upper() + text[1:]
+    return begun if not begun or begun.endswith((".", "!", "?", "…")) else f"{begun}."
+
+
+def words(name: str) -> str:
+    """`end_instance` and `DesiredValid` as words."""
+    spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
+    return spaced.replace("_", " ").strip()
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 VM`, `3 VMs`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
