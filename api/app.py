@@ -13,7 +13,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.static_files import create_static_files_router
 
-from api import desired, events, logs, pools, queries, replay, requests, startup, status, telemetry, vms
+from api import costs, desired, events, logs, pools, queries, replay, requests, startup, status, telemetry, vms
 from api.admins import Admins, admin_only, same_site_only
 from api.binder import Binder
 from api.callers import Callers
@@ -109,7 +109,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
 
 def list_routes() -> list[Any]:
     """The compatible endpoints at the root, our own under /api/v1 behind the admin login."""
-    ours = [*desired.ROUTES, *pools.ROUTES, *vms.ROUTES, *events.ROUTES, *status.ROUTES, *replay.ROUTES]
+    ours = [*desired.ROUTES, *pools.ROUTES, *vms.ROUTES, *events.ROUTES, *status.ROUTES, *replay.ROUTES, *costs.ROUTES]
     return [
         *home.ROUTES,
         *seat.ROUTES,

@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from api.errors import BadInputError
 from api.paging import Limit, NumberCursor, page
 from api.parts import AnyDb, TheDesired, TheOutlook
+from controller.decide.impact import total, weigh
 from controller.decide.render import render_decision
 from schemas.document import Parsed, parse_lab
 from store.assignment import RECONCILE
@@ -96,11 +97,16 @@ async def post_rollback(request: AnyRequest, db: AnyDb, desired: TheDesired, num
 async def post_preview(request: AnyRequest, outlook: TheOutlook) -> Response[Any]:
     """What a document (or, with an empty body, the one in force) would make happen: JSON, or text for `Accept: text/plain`."""
     parsed = await read_document(request) if await request.body() else None
-    decision = await outlook.preview(parsed.lab if parsed else None)
-    rendered = render_decision(decision)
+    view = await outlook.look_ahead(parsed.lab if parsed else None)
+    impacts, approval = weigh(view.snapshot, view.decision), view.snapshot.approval
+    waits = approval is not None and approval.state == "waiting"
+    summary = total(impacts).sentence + (", and growth waits for approval" if waits else "")
+    rendered = f"{render_decision(view.decision)}\nin all: {summary}\n"
     if request.headers.get("accept", "").startswith("text/plain"):
         return Response(rendered, media_type="text/plain")
-    return Response({**decision.model_dump(mode="json"), "rendered": rendered})
+    by_pool = {name: impact.sentence for name, impact in impacts.items()}
+    found = {"rendered": rendered, "summary": summary, "impact": by_pool, "needs_approval": waits}
+    return Response({**view.decision.model_dump(mode="json"), **found})
 
 
 ROUTES = [get_desired, put_desired, get_versions, get_version, post_rollback, post_preview]

@@ -12,7 +12,9 @@ from anyio import to_thread
 
 from api.batch import Batch
 from api.errors import NotNowError
+from controller.decide.approval import weigh_change
 from controller.decide.pool import decide
+from controller.decide.prices import PriceList
 from schemas.decision import Decision
 from schemas.lab import Lab
 from schemas.pool import PoolRow
@@ -51,11 +53,14 @@ class Outlook:
 
     async def preview(self, lab: Lab | None) -> Decision:
         """What this document would make happen, or without one what is going to happen anyway."""
+        return (await self.look_ahead(lab)).decision
+
+    async def look_ahead(self, lab: Lab | None) -> View:
+        """The same with the snapshot as it would be: the document in force, and waiting for approval where it costs too much more."""
         snapshot = await self._snapshot()
         if lab is not None:
-            rows = declare_rows(snapshot, lab)
-            snapshot = snapshot.model_copy(update={"lab": lab, "version": snapshot.version + 1, "pools": rows})
-        return await to_thread.run_sync(decide, snapshot)
+            snapshot = _put_in_force(snapshot, lab)
+        return View(snapshot, await to_thread.run_sync(decide, snapshot), 0.0)
 
     async def _look_once(self, askers: Sequence[None]) -> Sequence[View]:
         began = monotonic()
@@ -76,6 +81,15 @@ class Outlook:
         listings = {region: Listing(region=region, taken_at=seen.now) for region in regions - find_unseen(seen)}
         observe_only = barred.message if barred and barred.status else None
         return seen.model_copy(update={"listings": listings, "observe_only": observe_only})
+
+
+def _put_in_force(seen: Snapshot, lab: Lab) -> Snapshot:
+    """As if the document were accepted now. What waits for approval already is compared with what was clear before it."""
+    version, before = seen.version + 1, seen.approval
+    cleared = before.cleared_usd if before and before.state == "waiting" else None
+    approval = weigh_change(version, seen.lab, lab, PriceList.of(lab.prices, seen.live_prices), cleared)
+    changed = {"lab": lab, "version": version, "pools": declare_rows(seen, lab), "approval": approval}
+    return seen.model_copy(update=changed)
 
 
 def declare_rows(seen: Snapshot, lab: Lab) -> dict[str, PoolRow]:

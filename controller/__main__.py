@@ -15,6 +15,7 @@ from controller.actuator import open_actuator
 from controller.amis import resolve_pool
 from controller.ec2 import Ec2
 from controller.leadership import stand_by
+from controller.live_prices import LOOK_S, refresh_prices
 from controller.loop import actuate_pool, reconcile_once
 from controller.observe import observe_cloud
 from controller.runtime import Handler, Runtime
@@ -49,6 +50,7 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
             Handler("observe", lambda region: observe_cloud(world, region), ("look",), lambda: settings.listing_s),
             Handler("resolve", lambda pool: resolve_pool(world, pool), ("resolve",)),
             Handler("actuate", lambda pool: actuate_pool(world, actuator, pool), ("actuate",)),
+            Handler("prices", lambda _: refresh_prices(world), (), lambda: LOOK_S),
         )
         async with anyio.create_task_group() as group:
             group.start_soon(runtime.run)

@@ -15,6 +15,7 @@ import structlog
 from controller.actuator import Actuator
 from controller.base import BaseWork, converge_base, declared_ingress
 from controller.decide.backoff import pause_s
+from controller.decide.prices import PriceList
 from controller.decide.state_change import decide_creates
 from controller.decide.tfvars import Site
 from controller.errors import ADVICE, UNCERTAIN, Cause, CloudError, NeedsOperator, RetryLater
@@ -32,6 +33,7 @@ from store.deployment import read_deployment
 from store.lease import LeaseLost, fenced
 from store.run import Past, read_pasts
 from store.tfstate import read_holder
+from store.usage import read_live_prices
 
 log = structlog.get_logger()
 
@@ -78,6 +80,7 @@ async def _open_round(actuator: Actuator, lab: Lab, pool: str, listings: Mapping
         found = await rows.read_pool(conn, pool)
         pasts = await read_pasts(conn, pool, actuator.terraform.pace.surely_over_s)
         deployment = await read_deployment(conn)
+        prices = PriceList.of(lab.prices, await read_live_prices(conn))
     if found is None or deployment.account_id is None:
         return None
     site = Site(
@@ -89,7 +92,7 @@ async def _open_round(actuator: Actuator, lab: Lab, pool: str, listings: Mapping
         allocator_url=actuator.allocator_url,
         allocator_cidr=actuator.allocator_cidr,
     )
-    return Round(actuator, lab, found, pasts, site, listings)
+    return Round(actuator, lab, found, pasts, site, listings, prices)
 
 
 async def _close_dead(actuator: Actuator, lab: Lab, past: Past) -> None:
@@ -121,6 +124,7 @@ class Round:
     pasts: Mapping[str, Past]
     site: Site
     listings: Mapping[str, Listing]
+    prices: PriceList = field(default_factory=PriceList)
     results: list[Result] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
     locked: list[Place] = field(default_factory=list)
@@ -181,6 +185,7 @@ class Round:
             certain=self._is_certain(place),
             looked=self._was_listed_since(place, past.applied_ended_at if past else None),
             troubled=past is not None and past.outcome != SUCCEEDED,
+            prices=self.prices,
         )
         if shard.waits_for_listing:
             self.waits_s.append(LOOK_AGAIN_S)

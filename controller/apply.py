@@ -7,7 +7,7 @@ in which it can end; one that could not be closed (no database, `kill -9`) is cl
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -235,7 +235,7 @@ class _Run:
     async def _close(self) -> None:
         """What cannot be written now is found open, and closed, by whoever leads next."""
         self.result = replace(self.result, applied=self.applying)
-        closing = Closing(self.result, self.workspace, self._render_output(), _summarize(self.job.change))
+        closing = Closing(self.result, self.workspace, self._render_output(), _summarize(self.job))
         try:
             await self._flush()
             await close_run(self.actuator, self.run_id, self.job.place, self.job.record, closing)
@@ -249,9 +249,7 @@ class _Run:
         return self.job.redact("\n".join(line for line in self.said if line))
 
 
-def _summarize(change: Mapping[str, Sequence[str]]) -> str:
+def _summarize(job: Job) -> str:
     words = {"creates": "created", "imports": "imported", "deletes": "deleted"}
-    return (
-        ", ".join(f"{len(change[verb])} {word}" for verb, word in words.items() if change.get(verb))
-        or "brought up to date"
-    )
+    done = [f"{len(job.change[verb])} {word}" for verb, word in words.items() if job.change.get(verb)]
+    return ", ".join([*done, job.note] if done and job.note else done) or "brought up to date"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controller.amis import pin_amis
+from controller.approval import weigh_version
 from controller.desired_file import read_script, sync_file
 from controller.world import World
 from schemas.lab import Lab, Pool
@@ -29,6 +30,7 @@ async def sync_desired(world: World) -> int | None:
     declared = (in_force.version, tuple(sorted(scripts.items())))
     if declared != world.sight.declared:
         await declare(world, in_force.lab, scripts)
+        await weigh_version(world, in_force)
         world.wake("look", "")  # a region may be new, and nothing is done in one that was never listed
         await pin_amis(world, in_force.lab)
         world.sight.declared = declared

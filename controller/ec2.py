@@ -114,6 +114,15 @@ class Ec2:
             raise CloudError(Cause.BAD_AMI, what, "it holds no AMI id")
         return value
 
+    async def read_price_list(self, wanted: Mapping[str, str]) -> list[str]:
+        """Products of EC2 in AWS's price list that have these attributes, each a JSON text. The list of all regions is asked for in one."""
+        filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
+        query = {"ServiceCode": "AmazonEC2", "Filters": filters, "MaxResults": 10}
+        found = await self._call(
+            "asking AWS for prices", lambda: self._client("pricing", "us-east-1").get_products(**query)
+        )
+        return [str(product) for product in found["PriceList"]]
+
     async def find_base(self, region: str, name: str, iam_name: str) -> dict[str, str]:
         """What exists of a base under its names, by the keys of `var.adopt` in terraform/pool."""
         return await self._call(f"looking for the base {name} in {region}", self._find_base, region, name, iam_name)

@@ -80,6 +80,7 @@ class Job:
     allow: Callable[[Connection], Awaitable[list[str]]]
     record: Recorder
     destroy: bool = False
+    note: str = ""  # what the plan means for people and money
     untaint: tuple[str, ...] = ()  # addresses that the state holds as not wholly made and that were heard of
 
     @property

@@ -4,11 +4,13 @@ Called by `controller.actuate` for each shard that has work, several at once.
 """
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from controller.actuator import Actuator
 from controller.apply import apply_job
+from controller.decide.impact import weigh_plan
+from controller.decide.prices import PriceList
 from controller.decide.state_change import ShardChange, decide_creates, decide_deletes, decide_imports, decide_target
 from controller.decide.tfplan import check_plan
 from controller.decide.tfvars import Site, Target, render_shard
@@ -38,6 +40,7 @@ class Shard:
     certain: bool = True  # nothing can exist that neither state nor listing knows
     looked: bool = True  # the listing is newer than the last apply, so that what it shows is still there
     troubled: bool = False  # the last run did not succeed
+    prices: PriceList = field(default_factory=PriceList)
 
     @property
     def deletes(self) -> ShardChange:
@@ -87,6 +90,7 @@ async def make_job(actuator: Actuator, shard: Shard, change: ShardChange) -> Job
         check=partial(check_plan, expected=change),
         allow=allow,
         record=partial(record_shard, place, change.creates),
+        note=weigh_plan(shard.prices, shard.vms, change.creates, change.deletes),
         untaint=await _find_tainted(actuator, shard) if shard.troubled else (),
     )
 

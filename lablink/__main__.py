@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lablink import desired, explain, fleet, programs
+from lablink import desired, explain, fleet, money, programs
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         programs.controller,
         programs.migrate,
     ),
-    "See": (fleet.status, fleet.vms, fleet.why, fleet.events, explain.replay),
+    "See": (fleet.status, fleet.vms, fleet.why, fleet.events, explain.replay, money.costs),
     "Change": (
         fleet.scale,
         fleet.pause,
@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         desired.diff,
         desired.history,
         desired.rollback,
+        money.approve,
         desired.schema,
         programs.hash_password,
     ),

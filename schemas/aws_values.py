@@ -98,3 +98,11 @@ OptionalRegion = Annotated[
     str, AfterValidator(lambda text: text and _region(text)), WithJsonSchema({"type": "string", "enum": ["", *REGIONS]})
 ]
 Cidr = Annotated[str, AfterValidator(_network)]
+PriceKey = Annotated[
+    str,
+    Written(
+        r"([a-z]{2,4}(-[a-z]+)+-[0-9]+/)?(gp2|gp3|ipv4|load_balancer|load_balancer_unit|database_storage|snapshot|logs|logs_kept"
+        r"|lambda|lambda_gib_s|traffic|(db\.)?[a-z][a-z0-9-]*\.[a-z0-9-]+)",
+        "must be an instance type, gp3, ipv4 or another part that `lablink costs` names, after a region and a slash or alone",
+    ),
+]

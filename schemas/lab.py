@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from schemas.aws_values import Region
+from schemas.aws_values import PriceKey, Region
 from schemas.lab_allocator import Admin, Allocator, Backup, Database, Desired, Dns, Eip, Logs, Notify, Ssl, State
 from schemas.lab_checks import CrossFieldError, check_lab
 from schemas.lab_pool import (
@@ -95,7 +95,11 @@ class Budget(Declared):
     """US dollars beyond which nothing grows."""
 
     hourly: Usd | None = None
+    """Of everything that runs at once, the allocator included."""
     monthly: Usd | None = None
+    """Of a month in UTC, as AWS bills: growth stops when it is used up. Nobody's VM is ended for it."""
+    approve_above: Usd | None = None
+    """A change that may cost so much more per hour waits for `lablink approve VERSION`."""
 
 
 class Lab(Declared):
@@ -115,6 +119,8 @@ class Lab(Declared):
     courses: dict[Name, Course] = {}
     """Seats at a time, by course."""
     budget: Budget = Budget()
+    prices: dict[PriceKey, Usd] = {}
+    """What things cost here instead of AWS's list: `g4dn.xlarge` or `eu-west-1/g4dn.xlarge` in USD per hour, `gp3` per GiB and month."""
     database: Database = Database()
     state: State = State()
     dns: Dns = Dns()

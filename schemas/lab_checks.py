@@ -32,8 +32,6 @@ NOT_YET = (
     "pools.*.drift",
     "pools.*.access_code",
     "courses",
-    "budget.hourly",
-    "budget.monthly",
     "notify",
 )
 

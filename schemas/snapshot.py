@@ -9,6 +9,7 @@ from uuid import UUID
 from schemas.frozen import Frozen
 from schemas.lab import Lab
 from schemas.pool import Base, PoolRow, Refusal, Run
+from schemas.price import Approval, LivePrice, Usage
 from schemas.vm import Instance, Vm
 
 
@@ -39,3 +40,6 @@ class Snapshot(Frozen):
         None  # why nothing may be done (another account's credentials, another deployment's database)
     )
     settle_s: float = 60.0  # two looks lie at least this far apart
+    live_prices: tuple[LivePrice, ...] = ()
+    usage: tuple[Usage, ...] = ()  # of the month that runs; empty while no monthly budget is declared
+    approval: Approval | None = None  # of the version in force, where it needs one

@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from schemas.pool import Base, PoolRow, Refusal, Run
+from schemas.price import Approval, LivePrice, Usage
 from schemas.snapshot import Listing, Snapshot
 from schemas.vm import Instance, Vm
+from store.approval import OF_NEWEST
 from store.db import Connection, Db
 from store.desired import parse_document
+from store.usage import PRICES, USAGE_FOR_BUDGET
 
 NEWEST = """
 SELECT now() AS now, d.id AS deployment_id, v.version, v.document::text AS document
@@ -89,10 +92,13 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
                 NEWEST_RUNS,
                 REFUSALS,
                 API_UP_SINCE,
+                PRICES,
+                USAGE_FOR_BUDGET,
+                OF_NEWEST,
             )
         ]
         rows = [await read.fetchall() for read in reads]
-    newest, pools, vms, unrecorded, gone, bases, runs, refusals, api = rows
+    newest, pools, vms, unrecorded, gone, bases, runs, refusals, api, prices, usage, approval = rows
     if not newest:
         return None
     return Snapshot(
@@ -111,6 +117,9 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
         api_up_since=api[0]["up_since"],
         observe_only=observation.observe_only,
         settle_s=observation.settle_s,
+        live_prices=tuple(LivePrice(**row) for row in prices),
+        usage=tuple(Usage(**row) for row in usage),
+        approval=Approval(**approval[0]) if approval else None,
     )
 
 

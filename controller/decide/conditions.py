@@ -27,6 +27,8 @@ USUAL = (
     ("Stalled", False, "NoFailures", "runs do not fail one after another"),
     ("BackingOff", False, "NoPause", "nothing waits after a failure"),
     ("CapacityLacking", False, "NotRefused", "AWS has not refused every place"),
+    ("BudgetReached", False, "WithinBudget", "no budget holds growth back"),
+    ("ApprovalNeeded", False, "NotNeeded", "growth waits for nobody's approval"),
     ("UpdateStalled", False, "NotStalled", "new VMs do not fail"),
     ("OrphansFound", False, "NoneFound", "every instance with this pool's tags has a row or will have one"),
 )

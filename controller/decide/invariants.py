@@ -26,6 +26,7 @@ from schemas.vm import Bucket, Phase, Seat, Vm
 
 from controller.decide.classify import REPLACED, is_taken
 from controller.decide.shards import SHARD_SIZE
+from controller.decide.spending import find_overspending
 
 REFUSED = "DecisionRefused"
 REPLACING = frozenset({Bucket.OUTDATED, Bucket.FAILED, Bucket.SILENT, Bucket.LOST, Bucket.STOPPED})
@@ -77,6 +78,7 @@ def check_invariants(snapshot: Snapshot, decision: Decision) -> None:
     _check_rows(decision, rows)
     _check_names(snapshot, decision, rows)
     _check_ceilings(snapshot, decision)
+    _check_money(snapshot, decision)
     _check_shards(snapshot, decision)
     _check_all_judged(snapshot, decision)
     return None
@@ -215,6 +217,12 @@ def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
             ceiling = size + (pool_declared.update.surge if name in replacing else 0)
             sentence = f"{name} would have {present[name] + number} VMs, above its ceiling of {ceiling}"
             _check(present[name] + number <= ceiling, sentence, name)
+
+
+def _check_money(snapshot: Snapshot, decision: Decision) -> None:
+    if overspending := find_overspending(snapshot, decision):
+        pool, sentence = overspending
+        _check(False, sentence, pool)
 
 
 def _check_shards(snapshot: Snapshot, decision: Decision) -> None:

@@ -9,6 +9,7 @@ from schemas.decision import Decision, EndBase, Judgement
 from schemas.snapshot import Snapshot
 from schemas.vm import Bucket
 
+from controller.decide.budget import keep_within_budget
 from controller.decide.conditions import conclude
 from controller.decide.holdbacks import hold_back
 from controller.decide.recognise import (
@@ -31,7 +32,7 @@ Step = Callable[[Work], Work]
 def decide(snapshot: Snapshot) -> Decision:
     """Raises nothing for any snapshot that validates; `invariants.check_invariants` looks it over before it is written."""
     surveyed = survey(snapshot)
-    works = [decide_pool(view) for view in surveyed.pools]
+    works = keep_within_budget(snapshot, [decide_pool(view) for view in surveyed.pools])
     return Decision(
         now=snapshot.now,
         version=snapshot.version,

@@ -10,6 +10,8 @@
     refusals: [us-west-2 - g4dn.xlarge 1m]                          # region, zone, type, age
     bases: [client us-west-2]
     listings: {us-west-2: 0s}                                       # age; left out: every region was listed just now
+    usage: [client us-west-2 g4dn.xlarge gp3 50 100]                # VM-hours of the month: pool, region, type, disk, GiB, hours
+    approval: {cleared_usd: 1.0, wanted_usd: 5.0}                   # the version in force waits for a person
     api_up: 1d                                                      # or none
     observe_only: why
     must: ["end lablink-client-dev-3 because*"]                     # each matches a line (fnmatch)
@@ -29,6 +31,7 @@ from ruamel.yaml import YAML
 from controller.decide.invariants import check_invariants
 from controller.decide.pool import decide
 from controller.decide.render import render_decision
+from schemas.price import Approval, Usage
 from schemas.snapshot import Listing
 from schemas.values import parse_duration
 from tests.decide_world import NOW, Situation
@@ -47,6 +50,8 @@ KNOWN = frozenset(
         "bases",
         "listings",
         "api_up",
+        "usage",
+        "approval",
         "observe_only",
         "must",
         "never",
@@ -130,7 +135,22 @@ def _read_circumstances(situation: Situation, written: dict[str, Any]) -> Situat
         situation.set(listings={region: Listing(region=region, taken_at=at) for region, at in taken.items()})
     if up := written.get("api_up"):
         situation.set(api_up_since=None if up == "none" else NOW - parse_duration(up))
+    if "approval" in written:
+        situation.set(approval=Approval(version=1, **written["approval"]))
+    situation.set(usage=tuple(_read_usage(line) for line in written.get("usage", ())))
     return situation.set(observe_only=written.get("observe_only"))
+
+
+def _read_usage(line: str) -> Usage:
+    pool, region, instance_type, volume_type, volume_size, hours = line.split()
+    return Usage(
+        pool=pool,
+        region=region,
+        instance_type=instance_type,
+        volume_type=volume_type,
+        volume_size=int(volume_size),
+        hours=float(hours),
+    )
 
 
 def _numbers(text: str) -> range:

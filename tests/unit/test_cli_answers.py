@@ -267,3 +267,41 @@ def test_replay_shows_the_decision_and_whether_it_still_is_the_same() -> None:
         said = run_cli("replay", "8").out
     assert "another one now" in said
     assert "+  create x" in said
+
+
+COSTS = {
+    "hourly": 1.23,
+    "so_far": 45.6,
+    "forecast": 789.0,
+    "pools": [
+        {
+            "name": "client",
+            "vms": 2,
+            "hourly": 1.07,
+            "so_far": 40.0,
+            "forecast": 700.0,
+            "instance_type": "g4dn.xlarge",
+            "price": {"usd": 0.526, "source": "table 2025-11-01"},
+        }
+    ],
+    "allocator": {"hourly": 0.16, "so_far": 5.6, "forecast": 89.0, "parts": []},
+    "budget": {"hourly": 2.0, "monthly": None, "approve_above": None},
+    "approval": {"version": 4, "cleared_usd": 1.0, "wanted_usd": 9.0, "state": "waiting"},
+    "unpriced": ["no price is known for x9.large in us-west-2"],
+}
+
+
+def test_costs_are_a_table_with_what_is_not_in_it() -> None:
+    with answering({"GET /api/v1/costs": Answer(200, COSTS)}):
+        lines = run_cli("costs").out.splitlines()
+        assert json.loads(run_cli("costs", "--json").out) == COSTS
+    assert lines[1].split()[:5] == ["client", "2", "$1.07", "$40.00", "$700.00"]
+    assert lines[3].split() == ["total", "$1.23", "$45.60", "$789.00"]
+    assert "Not counted: no price is known for x9.large in us-west-2" in lines
+    assert "Budget: $1.23 of $2.00 an hour." in lines
+    assert "Version 4 waits for `lablink approve 4`." in lines
+
+
+def test_approving_says_what_the_server_says() -> None:
+    with answering({"POST /api/v1/desired/approve/4": Answer(200, {"message": "version 4 is approved"})}):
+        assert run_cli("approve", "4").out == "Version 4 is approved.\n"

@@ -53,7 +53,8 @@ courses:
     alarm: [60m, 15m]
     grace: 30m
 
-budget: {hourly: 30, monthly: 1500}
+budget: {hourly: 30, monthly: 1500, approve_above: 10}
+prices: {g4dn.xlarge: 0.52, eu-west-1/g5.xlarge: 1.123, gp3: 0.08}
 
 database: {mode: embedded}
 state: {backend: database}
@@ -81,7 +82,6 @@ ACTED_ON = {
     "pools.client.health.reboot_first": False,
     "pools.client.drift": "report",
     "courses": {},
-    "budget": {},
     "notify": [],
 }
 
@@ -102,8 +102,6 @@ def test_only_what_nothing_acts_on_yet_is_refused() -> None:
         "pools.client.health.reboot_first",
         "pools.client.drift",
         "courses",
-        "budget.hourly",
-        "budget.monthly",
         "notify",
     ]
 
@@ -112,7 +110,7 @@ def test_the_rest_is_in_force_after_an_edit_that_touches_only_those_lines() -> N
     edited = edit_lab(EVERYTHING, ACTED_ON)
     assert parse_lab(edited).lab.pools["client"].size == 5
     kept = [line for line in EVERYTHING.splitlines() if line in edited.splitlines()]
-    assert len(EVERYTHING.splitlines()) - len(kept) == 10 + 2 + 8  # the changed ones, and those inside two blocks
+    assert len(EVERYTHING.splitlines()) - len(kept) == 9 + 2 + 8  # the changed ones, and those inside two blocks
     assert "format: 1                      # of this file" in kept
 
 
