@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
+from litestar.connection import ASGIConnection
+
+AnyConnection = ASGIConnection[Any, Any, Any, Any]
 Network = IPv4Network | IPv6Network
 
 
@@ -12,6 +16,22 @@ def read_address(peer: str, forwarded_for: str | None, proxies: Sequence[Network
     hops = [hop.strip() for hop in (forwarded_for or "").split(",") if hop.strip()]
     while hops and _is_in(address, proxies) and _parse(hops[-1]):
         address = hops.pop()
+    return address
+
+
+def address_of(connection: AnyConnection, proxies: Sequence[Network]) -> str:
+    """The client's address of a call."""
+    peer = connection.client.host if connection.client else ""
+    return read_address(peer, connection.headers.get("x-forwarded-for"), proxies)
+
+
+def household(address: str) -> str:
+    """What one person can have many of counts as one: an IPv6 address stands for its /64 (RFC 6177), IPv4 for itself."""
+    parsed = _parse(address)
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(IPv6Network((parsed, 64), strict=False))
     return address
 
 

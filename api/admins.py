@@ -1,85 +1,75 @@
-"""The admin login: HTTP Basic against the bcrypt hash of the desired version in force, and what browsers may not do.
+"""Who may call what: the admin by HTTP Basic or by the session of the login page, programs by API tokens with a scope.
 
-Used as Litestar guards. A right password is remembered for minutes by a keyed digest, so a call costs no 250 ms.
+A route says `scope=Scope.OPERATE`; one that says nothing wants `read` for a GET and `admin` for anything else. Used as Litestar guards.
 """
 
 import base64
-import hashlib
-import hmac
-import secrets
 import time
-from typing import Any
+from dataclasses import dataclass
+from urllib.parse import quote
 
-import anyio
-import bcrypt
-from litestar.connection import ASGIConnection
-from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.exceptions import PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
 
-from api.in_force import DesiredInForce
+from api.address import AnyConnection, address_of
+from api.api_tokens import ApiTokens
+from api.errors import LoginWantedError
+from api.passwords import Passwords
+from api.session import NAME as SESSION
+from api.session import is_session
+from schemas.access import Scope
 from schemas.settings import Settings
 
-AnyConnection = ASGIConnection[Any, Any, Any, Any]
-
-REMEMBERED_S = 300.0
-REMEMBERED = 1000
-BCRYPT_AT_ONCE = 1  # each takes a core for a quarter of a second; the held calls need the others
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+BASIC = 'Basic realm="LabLink", charset="UTF-8"'
+SESSION_WANTED = 'Session realm="LabLink"'
+WANTED = "this needs the admin's name and password (HTTP Basic), or an API token (Bearer)"
+FOREIGN = "this came from a page of another site; open LabLink itself and do it there"
 
 
-class Admins:
-    """Knows who is an admin. One for the process; holds no password, only digests under a key of its own."""
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls: `actor` as events name it, and what the caller may do. `browsing`: by the session of the login page."""
 
-    def __init__(self, settings: Settings, desired: DesiredInForce) -> None:
-        self._settings = settings
-        self._desired = desired
-        self._key = secrets.token_bytes(32)
-        self._right: dict[bytes, float] = {}
-        self._bcrypt = anyio.CapacityLimiter(BCRYPT_AT_ONCE)
+    actor: str
+    scope: Scope
+    browsing: bool = False
 
-    async def check(self, user: str, password: str) -> bool:
-        """Whether this is the admin. Raises what psycopg raises when the database is away."""
-        known = await self._read_login()
-        if known is None:
-            return False
-        name, password_hash = known
-        claim = "\0".join((name, password_hash, user, password)).encode()
-        digest = hmac.digest(self._key, claim, hashlib.sha256)
-        if self._right.get(digest, 0.0) > time.monotonic():
-            return True
-        right_name = hmac.compare_digest(name.encode(), user.encode())
-        # A wrong name costs the same time as a wrong password.
-        right_password = await anyio.to_thread.run_sync(_check_hash, password, password_hash, limiter=self._bcrypt)
-        if right_name and right_password:
-            self._remember(digest)
-        return right_name and right_password
 
-    async def _read_login(self) -> tuple[str, str] | None:
-        in_force = await self._desired.read()
-        if in_force and in_force.lab.admin:
-            return in_force.lab.admin.user, in_force.lab.admin.password_hash
-        if self._settings.admin_password_hash is None:
+class Access:
+    """Finds out who calls. One for the process."""
+
+    def __init__(self, settings: Settings, passwords: Passwords, tokens: ApiTokens) -> None:
+        self.settings = settings
+        self.passwords = passwords
+        self.tokens = tokens
+        self._secret = settings.deployment_secret.get_secret_value().encode()
+
+    async def identify(self, connection: AnyConnection) -> Identity | None:
+        """None when nobody that we know. A login that is brought counts, right or wrong; only without one a session does."""
+        header = connection.headers.get("authorization")
+        if header is None:
+            return await self._read_session(connection)
+        if (bearer := read_bearer(header)) is not None:
+            token = await self.tokens.find(bearer)
+            return Identity(f"token/{token.name}", token.scope) if token else None
+        if (basic := read_basic(header)) is None:
             return None
-        return self._settings.admin_user, self._settings.admin_password_hash.get_secret_value()
+        address = address_of(connection, self.settings.trusted_proxies)
+        right = await self.passwords.check(*basic, address)
+        return Identity(f"admin/{basic[0]}", Scope.ADMIN) if right else None
 
-    def _remember(self, digest: bytes) -> None:
-        now = time.monotonic()
-        if len(self._right) >= REMEMBERED:
-            self._right = {known: until for known, until in self._right.items() if until > now}
-        self._right[digest] = now + REMEMBERED_S
-
-
-def _check_hash(password: str, password_hash: str) -> bool:
-    try:
-        # bcrypt reads 72 bytes and refuses more; a longer password was hashed by its first 72.
-        return bcrypt.checkpw(password.encode()[:72], password_hash.encode())
-    except ValueError:
-        return False
+    async def _read_session(self, connection: AnyConnection) -> Identity | None:
+        cookie = connection.cookies.get(SESSION)
+        login = await self.passwords.read_login() if cookie else None
+        if login is None or not is_session(self._secret, login, cookie, time.time()):
+            return None
+        return Identity(f"admin/{login.user}", Scope.ADMIN, browsing=True)
 
 
-def read_basic(header: str | None) -> tuple[str, str] | None:
+def read_basic(header: str) -> tuple[str, str] | None:
     """User and password of an `Authorization: Basic` header (RFC 7617), or None."""
-    scheme, _, encoded = (header or "").partition(" ")
+    scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
@@ -89,22 +79,59 @@ def read_basic(header: str | None) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
-async def admin_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
-    """Guard: 401 unless the call carries the admin's login. Notes the name as the call's actor."""
-    login = read_basic(connection.headers.get("authorization"))
-    if login is None or not await connection.app.state.admins.check(*login):
-        raise NotAuthorizedException(
-            "this needs the admin's name and password (HTTP Basic)",
-            headers={"WWW-Authenticate": 'Basic realm="LabLink", charset="UTF-8"'},
-        )
-    connection.state.actor = f"admin/{login[0]}"
+def read_bearer(header: str) -> str | None:
+    """The token of an `Authorization: Bearer` header (RFC 6750), or None."""
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+async def in_scope(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+    """Guard: the caller is known and may do this. Notes who it is as the call's `actor`, and whether a person browses."""
+    access: Access = connection.app.state.access
+    wanted = read_scope(handler, str(connection.scope.get("method")))
+    identity = await access.identify(connection)
+    if identity is None:
+        raise _ask_for_login(connection)
+    if not identity.scope.covers(wanted):
+        raise PermissionDeniedException(f"this token may {identity.scope}, and this needs one that may {wanted}")
+    if identity.browsing and connection.scope.get("method") not in SAFE and not _is_surely_from_here(connection):
+        raise PermissionDeniedException(FOREIGN)
+    connection.state.actor = identity.actor
+    connection.state.browsing = identity.browsing
+
+
+def read_scope(handler: BaseRouteHandler, method: str) -> Scope:
+    """What a route wants of its caller."""
+    declared: Scope | None = handler.opt.get("scope")
+    return declared or (Scope.READ if method in SAFE else Scope.ADMIN)
 
 
 async def admin_unless_public(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Guard of the old system's public queries: open with `public_queries: true`, else for admins."""
+    """Guard of the old system's public queries: open with `public_queries: true`, else as `in_scope`."""
     in_force = await connection.app.state.desired.read()
     if in_force is None or not in_force.lab.public_queries:
-        await admin_only(connection, handler)
+        await in_scope(connection, handler)
+
+
+def _ask_for_login(connection: AnyConnection) -> LoginWantedError:
+    """A person is sent to the login page; a page's script is told so in its own way, or the browser would ask over it."""
+    headers = connection.headers
+    if "authorization" in headers:
+        return LoginWantedError(WANTED, challenge=BASIC)
+    if "hx-request" in headers:
+        page = _login_page(headers.get("hx-current-url", "/").partition("://")[2])
+        return LoginWantedError(WANTED, challenge=SESSION_WANTED, more={"HX-Redirect": page})
+    if headers.get("sec-fetch-mode", "navigate") != "navigate":
+        return LoginWantedError(WANTED, challenge=SESSION_WANTED)
+    if connection.scope.get("method") == "GET" and "text/html" in headers.get("accept", ""):
+        query = f"?{connection.url.query}" if connection.url.query else ""
+        return LoginWantedError("log in first", page=_login_page(connection.url.path + query))
+    return LoginWantedError(WANTED, challenge=BASIC)
+
+
+def _login_page(after: str) -> str:
+    """`after` is where to go on; what stands before its path (a host) is dropped, and `POST /login` judges the rest."""
+    return f"/login?next={quote('/' + after.partition('/')[2], safe='')}"
 
 
 def same_site_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
@@ -113,14 +140,28 @@ def same_site_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
     Browsers name the relation of the sites (Fetch Metadata), but over plain HTTP only the `Origin`; programs send neither.
     """
     if connection.scope.get("method") not in SAFE and not _is_from_here(connection):
-        raise PermissionDeniedException("this came from a page of another site; open LabLink itself and do it there")
+        raise PermissionDeniedException(FOREIGN)
 
 
 def _is_from_here(connection: AnyConnection) -> bool:
-    site = connection.headers.get("sec-fetch-site")
+    site, origin = connection.headers.get("sec-fetch-site"), connection.headers.get("origin")
     if site is not None:
         return site in ("same-origin", "none")
-    origin = connection.headers.get("origin")
-    url: str = connection.app.state.settings.allocator_url  # a proxy may send another Host
-    own = (connection.headers.get("host", ""), url.partition("://")[2].partition("/")[0])
-    return origin is None or origin.partition("://")[2] in filter(None, own)
+    return origin is None or origin in _own_origins(connection)
+
+
+def _is_surely_from_here(connection: AnyConnection) -> bool:
+    """A browser that sends a session says where the call comes from, or is refused."""
+    site, origin = connection.headers.get("sec-fetch-site"), connection.headers.get("origin")
+    return site == "same-origin" if site is not None else origin in _own_origins(connection)
+
+
+def _own_origins(connection: AnyConnection) -> set[str]:
+    """The declared URL's, and what the caller called us by: a proxy may send another Host."""
+    scheme, _, rest = connection.app.state.settings.allocator_url.partition("://")
+    declared, host = rest.partition("/")[0], connection.headers.get("host", "")
+    called = {f"http://{host}", f"https://{host}"} if host and host != declared else set()
+    return {f"{scheme}://{declared}"} | called
+
+
+admin_only = in_scope

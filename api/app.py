@@ -8,28 +8,47 @@ from typing import Any
 import anyio
 import structlog
 from litestar import Litestar, Router
-from litestar.datastructures import State
+from litestar.datastructures import CacheControlHeader, State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.static_files import create_static_files_router
 
-from api import costs, desired, events, logs, pools, queries, replay, requests, startup, status, telemetry, vms
-from api.admins import Admins, admin_only, same_site_only
+from api import (
+    costs,
+    desired,
+    events,
+    login,
+    logs,
+    pools,
+    queries,
+    replay,
+    requests,
+    startup,
+    status,
+    telemetry,
+    tokens,
+    vms,
+)
+from api.admins import Access, in_scope, same_site_only
+from api.api_tokens import ApiTokens
 from api.binder import Binder
 from api.callers import Callers
 from api.contact import Contacts
 from api.errors import EXCEPTION_HANDLERS
+from api.headers import add_headers
 from api.in_force import DesiredInForce
 from api.listen import Listener
 from api.outlook import Outlook
 from api.pages import home, seat
 from api.pages.engine import make_templates
 from api.pages.free import FreeCount
+from api.passwords import Passwords
 from api.presence import keep_reporting
 from api.reports import Reports
 from api.signal import Signal
 from api.waiters import Waiters
 from schemas.settings import Settings
+from store.api_token import CHANNEL as API_TOKEN
 from store.assignment import CHANNEL as ASSIGNMENT
 from store.db import Db
 from store.desired import CHANNEL as DESIRED
@@ -40,12 +59,7 @@ log = structlog.get_logger()
 HERE = Path(__file__).parent
 LARGEST_BODY = 16 * 1024 * 1024  # read to its end and refused, so that the caller sees the 413 and no broken connection
 RESTART_S = 1.0
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # with less, browsers send our own forms with `Origin: null`
-}
+FILES_LAST = CacheControlHeader(max_age=300)
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -55,24 +69,35 @@ def create_app(settings: Settings, db: Db) -> Litestar:
     in_force, feed, binder, contacts = DesiredInForce(db), Signal(), Binder(db), Contacts(db)
     waiters = Waiters(db, binder, contacts)
     callers = Callers(settings, db, in_force, contacts)
+    api_tokens = ApiTokens(db)
+    access = Access(settings, Passwords(settings, in_force), api_tokens)
 
     def look_again() -> None:
         in_force.forget()
+        api_tokens.forget()
         waiters.sweep()
         feed.ring()
 
-    hear = {ASSIGNMENT: waiters.look, DESIRED: lambda _: in_force.forget(), EVENT: lambda _: feed.ring()}
+    hear = {
+        API_TOKEN: lambda _: api_tokens.forget(),
+        ASSIGNMENT: waiters.look,
+        DESIRED: lambda _: in_force.forget(),
+        EVENT: lambda _: feed.ring(),
+    }
     listener = Listener(settings.database_dsn, hear, look_again)
     loops: dict[str, Loop] = {
         "listen": listener.run,
         "waiters": waiters.run,
         "beat": waiters.beat,
         "contacts": contacts.run,
+        "token use": api_tokens.run,
         "presence": lambda: keep_reporting(db),
     }
     if settings.slow_poll_s:
         loops["slow poll"] = lambda: _every(settings.slow_poll_s, look_again)
     parts = {
+        "access": access,
+        "api_tokens": api_tokens,
         "binder": binder,
         "callers": callers,
         "contacts": contacts,
@@ -86,7 +111,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "settings": settings,
     }
     state = {
-        "admins": Admins(settings, in_force),
+        "access": access,
         "callers": callers,
         "desired": in_force,
         "feed": feed,
@@ -94,6 +119,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
     }
     return Litestar(
         route_handlers=list_routes(),
+        before_send=[add_headers(settings)],
         dependencies={name: _provide(part) for name, part in parts.items()},
         exception_handlers=EXCEPTION_HANDLERS,
         guards=[same_site_only],
@@ -101,15 +127,23 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         logging_config=None,
         openapi_config=OpenAPIConfig(title="LabLink", version="1", path="/schema"),
         request_max_body_size=LARGEST_BODY,
-        response_headers=SECURITY_HEADERS,
         state=State({**state, "waiters": waiters}),
         template_config=make_templates(),
     )
 
 
 def list_routes() -> list[Any]:
-    """The compatible endpoints at the root, our own under /api/v1 behind the admin login."""
-    ours = [*desired.ROUTES, *pools.ROUTES, *vms.ROUTES, *events.ROUTES, *status.ROUTES, *replay.ROUTES, *costs.ROUTES]
+    """The compatible endpoints at the root, our own under /api/v1 for who is logged in."""
+    ours = [
+        *desired.ROUTES,
+        *pools.ROUTES,
+        *vms.ROUTES,
+        *events.ROUTES,
+        *status.ROUTES,
+        *replay.ROUTES,
+        *costs.ROUTES,
+        *tokens.ROUTES,
+    ]
     return [
         *home.ROUTES,
         *seat.ROUTES,
@@ -118,8 +152,9 @@ def list_routes() -> list[Any]:
         *telemetry.ROUTES,
         *queries.ROUTES,
         *logs.ROUTES,
-        Router("/api/v1", route_handlers=ours, guards=[admin_only]),
-        create_static_files_router(path="/static", directories=[HERE / "static"]),
+        *login.ROUTES,
+        Router("/api/v1", route_handlers=ours, guards=[in_scope]),
+        create_static_files_router(path="/static", directories=[HERE / "static"], cache_control=FILES_LAST),
     ]
 
 

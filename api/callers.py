@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 
-from api.address import is_loopback, read_address
-from api.admins import AnyConnection
+from api.address import AnyConnection, address_of, is_loopback
+from api.admins import read_bearer
 from api.batch import Batch
 from api.contact import Contacts
 from api.errors import NotFoundError
@@ -37,8 +37,7 @@ class Callers:
         self._tokens_until = 0.0
 
     def address_of(self, connection: AnyConnection) -> str:
-        peer = connection.client.host if connection.client else ""
-        return read_address(peer, connection.headers.get("x-forwarded-for"), self._settings.trusted_proxies)
+        return address_of(connection, self._settings.trusted_proxies)
 
     async def hear_vm(
         self, connection: AnyConnection, hostname: str, gauges: Mapping[str, float] | None = None
@@ -50,7 +49,7 @@ class Callers:
 
     async def check_vm(self, connection: AnyConnection, hostname: str) -> Caller:
         """The VM that this call speaks for; raises 401, 403 or 404."""
-        token = read_bearer(connection)
+        token = read_bearer(connection.headers.get("authorization", ""))
         by_name = await self._by_name()
         if token is None and not by_name:
             raise NotAuthorizedException("this needs the VM's token (Authorization: Bearer)", headers=CHALLENGE)
@@ -58,7 +57,7 @@ class Callers:
         if caller is None:
             raise NotFoundError(f"there is no VM {hostname!r}")
         if by_name:
-            self._check_address(caller, self.address_of(connection))
+            self._check_address(caller, connection)
         else:
             await self._check_token(caller, token or "")
         return caller
@@ -66,7 +65,7 @@ class Callers:
     async def check_log_shipper(self, connection: AnyConnection) -> None:
         """Raises 401 unless the log token is there. Old Lambdas send none, which `vm_auth: hostname` allows."""
         expected = self._settings.log_token.get_secret_value()
-        token = read_bearer(connection)
+        token = read_bearer(connection.headers.get("authorization", ""))
         right = bool(expected) and token is not None and hmac.compare_digest(expected.encode(), token.encode())
         if not right and not await self._by_name():
             raise NotAuthorizedException("this needs the log token (Authorization: Bearer)", headers=CHALLENGE)
@@ -92,17 +91,14 @@ class Callers:
             self._tokens_until = time.monotonic() + FOREIGN_FOR_S
         return self._tokens
 
-    def _check_address(self, caller: Caller, address: str) -> None:
-        if not is_loopback(address) and address not in (caller.public_ip, caller.private_ip):
+    def _check_address(self, caller: Caller, connection: AnyConnection) -> None:
+        """This machine's own (simulated VMs) may speak for any; not so who comes through a proxy here that is not configured."""
+        address = self.address_of(connection)
+        own = is_loopback(address) and "x-forwarded-for" not in connection.headers
+        if not own and address not in (caller.public_ip, caller.private_ip):
             raise PermissionDeniedException(f"{address} is not the address of {caller.hostname}")
 
     async def _read_many(self, hostnames: Sequence[str]) -> Sequence[Caller | None]:
         async with self._db.connection() as conn:
             found = await read_callers(conn, list(set(hostnames)))
         return [found.get(hostname) for hostname in hostnames]
-
-
-def read_bearer(connection: AnyConnection) -> str | None:
-    """The token of an `Authorization: Bearer` header (RFC 6750), or None."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None

@@ -11,6 +11,7 @@ from api.paging import Limit, NumberCursor, page
 from api.parts import AnyDb, TheDesired, TheOutlook
 from controller.decide.impact import total, weigh
 from controller.decide.render import render_decision
+from schemas.access import Scope
 from schemas.document import Parsed, parse_lab
 from store.assignment import RECONCILE
 from store.db import Db, notify, transaction
@@ -29,7 +30,7 @@ async def get_desired(db: AnyDb) -> Response[dict[str, Any]]:
     return Response(body, headers={"ETag": f'"{body["version"]}"'})
 
 
-@put("/desired")
+@put("/desired", scope=Scope.ADMIN)
 async def put_desired(request: AnyRequest, db: AnyDb, desired: TheDesired) -> dict[str, Any]:
     """Put a YAML document in force. `If-Match` names the version that it was made from (0: none yet)."""
     based_on = read_match(request.headers.get("if-match"))
@@ -82,7 +83,7 @@ async def get_version(db: AnyDb, number: FromPath[int]) -> dict[str, Any]:
         return (await read_version(conn, number)).model_dump(mode="json")
 
 
-@post("/desired/rollback/{number:int}", status_code=200)
+@post("/desired/rollback/{number:int}", status_code=200, scope=Scope.ADMIN)
 async def post_rollback(request: AnyRequest, db: AnyDb, desired: TheDesired, number: FromPath[int]) -> dict[str, Any]:
     """Make a new version out of an old text. The text is judged again: what may be declared can have changed."""
     async with db.connection() as conn:
@@ -93,7 +94,7 @@ async def post_rollback(request: AnyRequest, db: AnyDb, desired: TheDesired, num
     return await accept(db, desired, change, newest.version if newest else None)
 
 
-@post("/preview", status_code=200)
+@post("/preview", status_code=200, scope=Scope.READ)
 async def post_preview(request: AnyRequest, outlook: TheOutlook) -> Response[Any]:
     """What a document (or, with an empty body, the one in force) would make happen: JSON, or text for `Accept: text/plain`."""
     parsed = await read_document(request) if await request.body() else None

@@ -1,12 +1,14 @@
 """What goes wrong, turned into answers, once: `{"error": "<what happened and what to do>"}` with the contract's status.
 
 HTTPException (Litestar's: routing, guards, malformed bodies)
-├── BadInputError 400, NotFoundError 404, ConflictError 409, TooLargeError 413
+├── BadInputError 400, NotFoundError 404, ConflictError 409, TooLargeError 413, TooManyError 429
+├── LoginWantedError 401, or 303 to the login page for a person at a browser
 └── NotNowError 503, the answer may differ later
 InvalidDocument 400, NoSuchVersion 404, DesiredConflict 409 (of the store and the documents)
 UNREACHABLE 503 (PostgreSQL is away), DataError 400 (a value that no text of PostgreSQL can hold), everything else 500
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,6 +43,24 @@ class ConflictError(HTTPException):
 
 class TooLargeError(HTTPException):
     status_code = 413
+
+
+class TooManyError(HTTPException):
+    status_code = 429
+
+    def __init__(self, sentence: str, wait_s: float) -> None:
+        seconds = max(1, math.ceil(wait_s))
+        super().__init__(detail=f"{sentence}; try again in {seconds} s", headers={"Retry-After": str(seconds)})
+
+
+class LoginWantedError(HTTPException):
+    """401 with the `challenge`, or for a person at a browser 303 to the login page. `more`: headers beside it."""
+
+    def __init__(
+        self, sentence: str, *, page: str | None = None, challenge: str = "", more: Mapping[str, str] = {}
+    ) -> None:
+        headers = {"Location": page} if page else {"WWW-Authenticate": challenge}
+        super().__init__(detail=sentence, status_code=303 if page else 401, headers={**headers, **more})
 
 
 class NotNowError(HTTPException):

@@ -3,6 +3,8 @@
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from api.admins import Access
+from api.api_tokens import ApiTokens
 from api.binder import Binder
 from api.callers import Callers
 from api.in_force import DesiredInForce
@@ -14,7 +16,9 @@ from api.signal import Signal
 from schemas.settings import Settings
 from store.db import Db
 
+TheAccess = NamedDependency[SkipValidation[Access]]
 AnyDb = NamedDependency[SkipValidation[Db]]
+TheApiTokens = NamedDependency[SkipValidation[ApiTokens]]
 TheBinder = NamedDependency[SkipValidation[Binder]]
 TheCallers = NamedDependency[SkipValidation[Callers]]
 TheDesired = NamedDependency[SkipValidation[DesiredInForce]]

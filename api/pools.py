@@ -11,6 +11,7 @@ from api.in_force import DesiredInForce
 from api.outlook import View
 from api.parts import AnyDb, TheDesired, TheOutlook
 from controller.decide.work import BROKEN
+from schemas.access import Scope
 from schemas.decision import Judgement
 from schemas.document import edit_lab, parse_lab
 from schemas.vm import Bucket
@@ -60,7 +61,7 @@ def _is_current(recorded: Any, decided: Any) -> bool:
     return decided is None or not decided.adds_to(recorded)
 
 
-@patch("/pools/{name:str}")
+@patch("/pools/{name:str}", scope=Scope.OPERATE)
 async def patch_pool(
     request: Request[Any, Any, Any],
     data: JSONBody[dict[str, Any]],
@@ -86,7 +87,7 @@ async def read_declared(desired: DesiredInForce, pool: str) -> InForce:
     return in_force
 
 
-@post("/pools/{name:str}/retry", status_code=200)
+@post("/pools/{name:str}/retry", status_code=200, scope=Scope.OPERATE)
 async def post_retry(
     request: Request[Any, Any, Any], db: AnyDb, outlook: TheOutlook, name: FromPath[str]
 ) -> dict[str, Any]:

@@ -99,7 +99,7 @@ async def answer_assignment(
 ) -> Response[Any] | Template:
     """The seat or the place in line; either way the cookie that leads back to it."""
     secret = settings.deployment_secret.get_secret_value().encode()
-    cookie = make_cookie(secret, assignment.id, settings.allocator_url.startswith("https:"))
+    cookie = make_cookie(secret, assignment.id, settings.secure)
     status, headers = (200, {}) if is_seated(assignment) else (503, LATER)
     if not wants_json(request):
         page = await show_seat(request, db, assignment, status=status)

@@ -24,6 +24,7 @@ class Server(uvicorn.Server):
             host=host,
             port=port,
             access_log=False,
+            proxy_headers=False,  # uvicorn would believe whoever comes from this machine; api.address knows the proxies
             log_config=None,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,

@@ -10,6 +10,7 @@ from api.errors import ConflictError, NotFoundError
 from api.outlook import View
 from api.paging import Limit, NameCursor, page
 from api.parts import AnyDb, TheBinder, TheOutlook
+from schemas.access import Scope
 from schemas.vm import Phase, Seat, Vm
 from store.assignment import CHANNEL, RECONCILE, release_vm
 from store.db import Connection, Db, notify, transaction
@@ -73,7 +74,7 @@ async def find_present(db: Db, hostname: str) -> Vm:
     return vm
 
 
-@post("/vms/{hostname:str}/cordon", status_code=200)
+@post("/vms/{hostname:str}/cordon", status_code=200, scope=Scope.OPERATE)
 async def post_cordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -> dict[str, str]:
     """Give this VM to nobody from now on; who has it keeps it."""
     vm = await find_present(db, hostname)
@@ -86,7 +87,7 @@ async def post_cordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -
     return {"message": f"{hostname} is cordoned"}
 
 
-@post("/vms/{hostname:str}/uncordon", status_code=200)
+@post("/vms/{hostname:str}/uncordon", status_code=200, scope=Scope.OPERATE)
 async def post_uncordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -> dict[str, str]:
     """Let this VM be given again; if it waits, it is free at once."""
     vm = await find_present(db, hostname)
@@ -97,7 +98,7 @@ async def post_uncordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str])
     return {"message": f"{hostname} is uncordoned"}
 
 
-@post("/vms/{hostname:str}/release", status_code=200)
+@post("/vms/{hostname:str}/release", status_code=200, scope=Scope.OPERATE)
 async def post_release(request: AnyRequest, db: AnyDb, binder: TheBinder, hostname: FromPath[str]) -> dict[str, str]:
     """End the assignment; a clean VM takes this one's place."""
     vm = await find_present(db, hostname)
@@ -106,7 +107,7 @@ async def post_release(request: AnyRequest, db: AnyDb, binder: TheBinder, hostna
     return {"message": f"{hostname} is released and will be replaced"}
 
 
-@post("/vms/{hostname:str}/replace", status_code=200)
+@post("/vms/{hostname:str}/replace", status_code=200, scope=Scope.OPERATE)
 async def post_replace(
     request: AnyRequest, db: AnyDb, binder: TheBinder, hostname: FromPath[str], force: Force = False
 ) -> dict[str, str]:

@@ -74,3 +74,8 @@ class Settings(BaseSettings):
                 "(files deployment_secret and encryption_key, mode 0600), or both variables"
             )
         return self
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach us by TLS, so that cookies can be for TLS alone."""
+        return self.allocator_url.startswith("https:")

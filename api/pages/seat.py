@@ -7,8 +7,8 @@ import anyio
 from litestar import Response, get, post
 from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 
-from api.claim import read_fields
 from api.cookie import make_cookie
+from api.fields import read_fields
 from api.pages.home import read_own
 from api.pages.people import show_seat
 from api.pages.shell import AnyRequest, Wrong, say, show
@@ -35,7 +35,7 @@ async def get_seat(request: AnyRequest, db: AnyDb, settings: TheSettings) -> Tem
 @post("/seat", status_code=200, include_in_schema=False)
 async def post_seat(request: AnyRequest, db: AnyDb, settings: TheSettings) -> Response[Any]:
     """Email and PIN lead another browser to the seat: it gets the cookie, too."""
-    fields = await read_fields(request)
+    fields = await read_fields(request, "`email` and `pin`")
     email, pin = fields["email"].lower(), fields["pin"]
     async with db.connection() as conn:
         found = await find_assignment(conn, email, pin)
@@ -43,7 +43,7 @@ async def post_seat(request: AnyRequest, db: AnyDb, settings: TheSettings) -> Re
         return show(request, "people/find.html", 404, email=fields["email"], error=Wrong(UNKNOWN))
     secret = settings.deployment_secret.get_secret_value().encode()
     answer = say("/seat", "Here it is.")
-    answer.set_cookie(make_cookie(secret, found.id, settings.allocator_url.startswith("https:")))
+    answer.set_cookie(make_cookie(secret, found.id, settings.secure))
     return answer
 
 

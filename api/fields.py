@@ -1,0 +1,28 @@
+"""The named texts of a form or of a JSON object, for calls that take either."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Request
+from litestar.exceptions import SerializationException
+
+from api.errors import BadInputError, TooLargeError
+
+LONGEST_BODY = 64 * 1024
+NOT_READ = (SerializationException, RecursionError, ValueError, LookupError)  # the last two: bytes not of their charset
+
+
+async def read_fields(request: Request[Any, Any, Any], wanted: str) -> Mapping[str, str]:
+    """By what the call says of its body; trimmed but for a password, and an empty text for what did not come. `wanted` is what to send instead of a mistake."""
+    if len(await request.body()) > LONGEST_BODY:
+        raise TooLargeError(f"the body is too long; send {wanted}, nothing else")
+    is_json = "json" in request.headers.get("content-type", "")
+    try:
+        fields: Any = await request.json() if is_json else await request.form()
+    except NOT_READ:
+        raise BadInputError("the body is not a well-formed form or JSON") from None
+    if not isinstance(fields, Mapping):
+        raise BadInputError(f"send a form or a JSON object with {wanted}")
+    texts = {str(name): value for name, value in fields.items() if isinstance(value, str)}
+    return defaultdict(str, {name: value if name == "password" else value.strip() for name, value in texts.items()})

@@ -1,0 +1,66 @@
+"""`/api/v1/tokens`: API tokens of programs, listed, made and revoked. A token's text is said once, in the answer that makes it."""
+
+from typing import Annotated, Any
+
+from litestar import Request, delete, get, post
+from litestar.params import FromPath, JSONBody
+from pydantic import Field
+
+from api.api_tokens import digest_of, draw_token
+from api.errors import ConflictError, NotFoundError
+from api.parts import AnyDb, TheApiTokens
+from schemas.access import Scope
+from schemas.frozen import Frozen
+from schemas.values import PositiveDuration
+from store.api_token import create_token, list_tokens, revoke_token
+from store.db import transaction
+from store.event import write_event
+
+AnyRequest = Request[Any, Any, Any]
+TokenName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", examples=["nightly-report"])]
+
+
+class NewToken(Frozen):
+    """Body of `POST /tokens`. Without `expires_in` it holds until it is revoked."""
+
+    name: TokenName
+    scope: Scope
+    expires_in: PositiveDuration | None = None
+
+
+@get("/tokens", scope=Scope.ADMIN)
+async def get_tokens(db: AnyDb) -> dict[str, Any]:
+    """All tokens by name, without their texts."""
+    async with db.connection() as conn:
+        tokens = await list_tokens(conn)
+    return {"items": [token.model_dump(mode="json") for token in tokens], "next": None}
+
+
+@post("/tokens", status_code=200, scope=Scope.ADMIN)
+async def post_token(
+    request: AnyRequest, data: JSONBody[NewToken], db: AnyDb, api_tokens: TheApiTokens
+) -> dict[str, Any]:
+    """Make a token. `token` is its text, which is shown this once and stored nowhere."""
+    text, actor = draw_token(), request.state.actor
+    async with transaction(db) as conn:
+        made = await create_token(conn, data.name, data.scope, digest_of(text), author=actor, lasts=data.expires_in)
+        if made is None:
+            raise ConflictError(f"there is a token {data.name!r} already; revoke it first, or choose another name")
+        until = f"until {made.expires_at:%Y-%m-%d %H:%M} UTC" if made.expires_at else "until it is revoked"
+        await write_event(conn, actor, f"token/{made.name}", "TokenCreated", f"may {made.scope}, {until}")
+    api_tokens.forget()
+    return {"token": text, **made.model_dump(mode="json")}
+
+
+@delete("/tokens/{name:str}", status_code=200, scope=Scope.ADMIN)
+async def delete_token(request: AnyRequest, db: AnyDb, api_tokens: TheApiTokens, name: FromPath[str]) -> dict[str, str]:
+    """Revoke a token: from now on it opens nothing, in no process."""
+    async with transaction(db) as conn:
+        if not await revoke_token(conn, name):
+            raise NotFoundError(f"there is no token {name!r}")
+        await write_event(conn, request.state.actor, f"token/{name}", "TokenRevoked", "it opens nothing any more")
+    api_tokens.forget()
+    return {"message": f"token {name} is revoked"}
+
+
+ROUTES = [get_tokens, post_token, delete_token]
