@@ -134,10 +134,10 @@ def _login_page(after: str) -> str:
     return f"/login?next={quote('/' + after.partition('/')[2], safe='')}"
 
 
-def same_site_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
+async def same_site_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
     """Guard of everything: a page of another site must not make a browser change something here.
 
-    Browsers name the relation of the sites (Fetch Metadata), but over plain HTTP only the `Origin`; programs send neither.
+    Not a plain function, which Litestar would run in a thread, for every call. Browsers name the relation of the sites (Fetch Metadata), but over plain HTTP only the `Origin`; programs send neither.
     """
     if connection.scope.get("method") not in SAFE and not _is_from_here(connection):
         raise PermissionDeniedException(FOREIGN)

@@ -18,6 +18,7 @@ from api import (
     desired,
     events,
     login,
+    log_reading,
     logs,
     pools,
     queries,
@@ -31,13 +32,19 @@ from api import (
 )
 from api.admins import Access, in_scope, same_site_only
 from api.api_tokens import ApiTokens
+    vms,
+)
+from api.admins import Admins, admin_only, same_site_only
 from api.binder import Binder
 from api.callers import Callers
 from api.contact import Contacts
 from api.errors import EXCEPTION_HANDLERS
 from api.headers import add_headers
 from api.in_force import DesiredInForce
+from api.intake import Intake
 from api.listen import Listener
+from api.log_feed import LogFeed
+from api.log_writer import LogWriter
 from api.outlook import Outlook
 from api.pages import home, seat
 from api.pages.engine import make_templates
@@ -45,6 +52,7 @@ from api.pages.free import FreeCount
 from api.passwords import Passwords
 from api.presence import keep_reporting
 from api.reports import Reports
+from api.retention import keep_tidy
 from api.signal import Signal
 from api.waiters import Waiters
 from schemas.settings import Settings
@@ -65,9 +73,9 @@ Loop = Callable[[], Awaitable[None]]
 
 
 def create_app(settings: Settings, db: Db) -> Litestar:
-    """The application over an open `db`. Its state has `waiters` and `feed`, which a server closes before it stops."""
+    """The application over an open `db`. Its state has `waiters`, `feed` and `log_feed`, which a server closes before it stops."""
     in_force, feed, binder, contacts = DesiredInForce(db), Signal(), Binder(db), Contacts(db)
-    waiters = Waiters(db, binder, contacts)
+    log_feed, waiters = LogFeed(db), Waiters(db, binder, contacts)
     callers = Callers(settings, db, in_force, contacts)
     api_tokens = ApiTokens(db)
     access = Access(settings, Passwords(settings, in_force), api_tokens)
@@ -91,7 +99,9 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "beat": waiters.beat,
         "contacts": contacts.run,
         "token use": api_tokens.run,
+        "log feed": log_feed.run,
         "presence": lambda: keep_reporting(db),
+        "retention": lambda: keep_tidy(db, in_force),
     }
     if settings.slow_poll_s:
         loops["slow poll"] = lambda: _every(settings.slow_poll_s, look_again)
@@ -105,9 +115,10 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "desired": in_force,
         "feed": feed,
         "free": FreeCount(db),
+        "intake": Intake(callers, db, in_force, LogWriter(db, log_feed), Reports(db)),
         "listener": listener,
+        "log_feed": log_feed,
         "outlook": Outlook(db),
-        "reports": Reports(db),
         "settings": settings,
     }
     state = {
@@ -115,6 +126,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "callers": callers,
         "desired": in_force,
         "feed": feed,
+        "log_feed": log_feed,
         "settings": settings,
     }
     return Litestar(
@@ -155,6 +167,9 @@ def list_routes() -> list[Any]:
         *login.ROUTES,
         Router("/api/v1", route_handlers=ours, guards=[in_scope]),
         create_static_files_router(path="/static", directories=[HERE / "static"], cache_control=FILES_LAST),
+        *log_reading.ROUTES,
+        Router("/api/v1", route_handlers=ours, guards=[admin_only]),
+        create_static_files_router(path="/static", directories=[HERE / "static"]),
     ]
 
 

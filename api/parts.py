@@ -8,10 +8,11 @@ from api.api_tokens import ApiTokens
 from api.binder import Binder
 from api.callers import Callers
 from api.in_force import DesiredInForce
+from api.intake import Intake
 from api.listen import Listener
+from api.log_feed import LogFeed
 from api.outlook import Outlook
 from api.pages.free import FreeCount
-from api.reports import Reports
 from api.signal import Signal
 from schemas.settings import Settings
 from store.db import Db
@@ -24,7 +25,8 @@ TheCallers = NamedDependency[SkipValidation[Callers]]
 TheDesired = NamedDependency[SkipValidation[DesiredInForce]]
 TheFeed = NamedDependency[SkipValidation[Signal]]
 TheFree = NamedDependency[SkipValidation[FreeCount]]
+TheIntake = NamedDependency[SkipValidation[Intake]]
 TheListener = NamedDependency[SkipValidation[Listener]]
+TheLogFeed = NamedDependency[SkipValidation[LogFeed]]
 TheOutlook = NamedDependency[SkipValidation[Outlook]]
-TheReports = NamedDependency[SkipValidation[Reports]]
 TheSettings = NamedDependency[SkipValidation[Settings]]

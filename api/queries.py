@@ -1,4 +1,4 @@
-"""The old system's queries: statuses, logs, the number of free VMs; and the health of this process."""
+"""The old system's queries: statuses, the number of free VMs; and the health of this process."""
 
 from typing import Any
 
@@ -7,12 +7,11 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from api.admins import admin_unless_public
-from api.errors import NotFoundError, NotNowError
+from api.errors import NotFoundError
 from api.parts import AnyDb, TheDesired, TheListener
 from store.db import UNREACHABLE, Db
 from store.seat import count_free
 from store.vm import read_statuses
-from store.vmlog import read_lines
 
 CHECK_S = 2.0
 
@@ -40,17 +39,6 @@ async def get_status(db: AnyDb, hostname: FromPath[str]) -> dict[str, str]:
     return {"hostname": hostname, "status": await _read_status(db, hostname)}
 
 
-@get("/api/vm-logs/{hostname:str}", guards=[admin_unless_public])
-async def get_logs(db: AnyDb, hostname: FromPath[str]) -> dict[str, str | None]:
-    """The log of one VM; 503 while it starts and has written none."""
-    status = await _read_status(db, hostname)
-    async with db.connection() as conn:
-        lines = await read_lines(conn, hostname)
-    if not lines and status == "initializing":
-        raise NotNowError(f"{hostname} is starting and has written no log yet")
-    return {"hostname": hostname, "logs": "\n".join(lines) if lines else None}
-
-
 async def _read_status(db: Db, hostname: str) -> str:
     async with db.connection() as conn:
         statuses = await read_statuses(conn, hostname) if "\0" not in hostname else {}
@@ -76,4 +64,4 @@ async def get_health(db: AnyDb, listener: TheListener, desired: TheDesired) -> R
     return Response(body, status_code=200 if ready else 503, headers={} if ready else {"Retry-After": "5"})
 
 
-ROUTES = [get_free_count, get_statuses, get_status, get_logs, get_health]
+ROUTES = [get_free_count, get_statuses, get_status, get_health]

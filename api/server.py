@@ -38,6 +38,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.waiters.close()
         self._app.state.feed.close()
+        self._app.state.log_feed.close()
         await super().shutdown(sockets)
 
 

@@ -7,7 +7,7 @@ from litestar import Request, get, post
 from litestar.params import FromPath, JSONBody
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, StringConstraints
 
-from api.parts import AnyDb, TheCallers, TheReports
+from api.parts import TheIntake
 from schemas.vm import GpuHealth, VmStatus
 from store.assignment import record_delivered
 from store.vm import Report
@@ -104,71 +104,59 @@ def _length(duration: float | None, start: float | None, end: float | None) -> f
 
 
 @post("/api/vm-status", status_code=200)
-async def post_status(
-    request: AnyRequest, data: JSONBody[StatusReport], callers: TheCallers, reports: TheReports
-) -> dict[str, str]:
+async def post_status(request: AnyRequest, data: JSONBody[StatusReport], intake: TheIntake) -> dict[str, str]:
     """A VM says how far it is."""
-    await callers.hear_vm(request, data.hostname)
-    await reports.write(Report(data.hostname, status=data.status))
+    await intake.callers.hear_vm(request, data.hostname)
+    await intake.reports.write(Report(data.hostname, status=data.status))
     return {"message": f"status of {data.hostname} is {data.status}"}
 
 
 @post("/api/update_inuse_status", status_code=200)
-async def post_use(
-    request: AnyRequest, data: JSONBody[UseReport], callers: TheCallers, reports: TheReports
-) -> dict[str, str]:
+async def post_use(request: AnyRequest, data: JSONBody[UseReport], intake: TheIntake) -> dict[str, str]:
     """A VM says whether its person uses the software."""
-    await callers.hear_vm(request, data.hostname)
-    await reports.write(Report(data.hostname, in_use=data.in_use))
+    await intake.callers.hear_vm(request, data.hostname)
+    await intake.reports.write(Report(data.hostname, in_use=data.in_use))
     return {"message": f"{data.hostname} is {'in use' if data.in_use else 'not in use'}"}
 
 
 @post("/api/gpu_health", status_code=200)
-async def post_gpu(
-    request: AnyRequest, data: JSONBody[GpuReport], callers: TheCallers, reports: TheReports
-) -> dict[str, str]:
+async def post_gpu(request: AnyRequest, data: JSONBody[GpuReport], intake: TheIntake) -> dict[str, str]:
     """A VM says how its GPU is."""
-    await callers.hear_vm(request, data.hostname, data.gauges())
-    await reports.write(Report(data.hostname, gpu_health=data.gpu_status))
+    await intake.callers.hear_vm(request, data.hostname, data.gauges())
+    await intake.reports.write(Report(data.hostname, gpu_health=data.gpu_status))
     return {"message": f"GPU of {data.hostname} is {data.gpu_status}"}
 
 
 @post("/api/vm-metrics/{hostname:str}", status_code=200)
 async def post_times(
-    request: AnyRequest, hostname: FromPath[str], data: JSONBody[Times], callers: TheCallers, reports: TheReports
+    request: AnyRequest, hostname: FromPath[str], data: JSONBody[Times], intake: TheIntake
 ) -> dict[str, str]:
     """A VM says how long its start took, and its gauges."""
-    await callers.hear_vm(request, hostname, data.gauges())
+    await intake.callers.hear_vm(request, hostname, data.gauges())
     report = Report(hostname, cloud_init_s=data.cloud_init_s(), container_s=data.container_s())
     if report != Report(hostname):
-        await reports.write(report)
+        await intake.reports.write(report)
     return {"message": f"times of {hostname} are noted"}
 
 
 @get("/api/v1/client/{hostname:str}")
-async def get_client(request: AnyRequest, hostname: FromPath[str], callers: TheCallers) -> dict[str, Any]:
+async def get_client(request: AnyRequest, hostname: FromPath[str], intake: TheIntake) -> dict[str, Any]:
     """For the reporter: the number of the newest command (0 without a person) and whether the VM has a person."""
-    caller = await callers.check_vm(request, hostname)
+    caller = await intake.callers.check_vm(request, hostname)
     return {"code_version": caller.code_version or 0, "assigned": caller.code_version is not None}
 
 
 @post("/api/v1/client/{hostname:str}/heartbeat", status_code=200)
 async def post_heartbeat(
-    request: AnyRequest,
-    hostname: FromPath[str],
-    *,
-    data: JSONBody[Heartbeat],
-    db: AnyDb,
-    callers: TheCallers,
-    reports: TheReports,
+    request: AnyRequest, hostname: FromPath[str], data: JSONBody[Heartbeat], intake: TheIntake
 ) -> dict[str, str]:
     """The reporter lives, and what it sees. One that says nothing new costs no transaction of its own."""
-    caller = await callers.hear_vm(request, hostname, data.gauges)
+    caller = await intake.callers.hear_vm(request, hostname, data.gauges)
     if not caller.reporter or data.in_use not in (None, caller.in_use):
-        await reports.write(Report(hostname, in_use=data.in_use, reporter=True))
+        await intake.reports.write(Report(hostname, in_use=data.in_use, reporter=True))
     seen = data.code_version_delivered
     if seen is not None and caller.delivered_version is not None and seen > caller.delivered_version:
-        async with db.connection() as conn:
+        async with intake.db.connection() as conn:
             await record_delivered(conn, hostname, seen)
     return {"message": "heard"}
 

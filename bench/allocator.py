@@ -1,0 +1,94 @@
+"""A real API process over a PostgreSQL of its own, for measurements: `python -m api`, with a declared lab and VMs put in by hand."""
+
+import base64
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio
+
+from sandbox import postgres
+from store.db import open_db, transaction
+from store.migrate import migrate
+from tests.api.world import ADMIN, LOG_TOKEN, SECRET, add_vms, bearer, declare
+
+STARTS_S = 30.0
+
+
+@dataclass(frozen=True)
+class Allocator:
+    """`names` are its VMs."""
+
+    dsn: str
+    port: int
+    names: list[str]
+
+    @property
+    def admin(self) -> dict[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(":".join(ADMIN).encode()).decode()}
+
+    @property
+    def log_shipper(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {LOG_TOKEN}"}
+
+    def vm(self, name: str) -> dict[str, str]:
+        return bearer(name)
+
+
+@contextmanager
+def running_allocator(vms: int) -> Iterator[Allocator]:
+    """Ready to answer; ended and removed with its database afterwards."""
+    with TemporaryDirectory(prefix="lablink-bench-") as folder, postgres.start(Path(folder) / "pg") as server:
+        names = anyio.run(_fill, server.dsn, vms)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "LABLINK_DATABASE_DSN": server.dsn,
+            "LABLINK_DEPLOYMENT_SECRET": SECRET,
+            "LABLINK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "LABLINK_LOG_TOKEN": LOG_TOKEN,
+            "LABLINK_PORT": str(port),
+        }
+        process = subprocess.Popen([sys.executable, "-m", "api"], env=environment)
+        try:
+            _wait(port)
+            yield Allocator(server.dsn, port, names)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+async def _fill(dsn: str, vms: int) -> list[str]:
+    await migrate(dsn)
+    names = [f"lab-client-test-{n}" for n in range(1, vms + 1)]
+    async with open_db(dsn) as db:
+        await declare(db)
+        async with transaction(db) as conn:
+            await add_vms(conn, names, "client")
+        async with db.connection() as conn:
+            await conn.execute("VACUUM ANALYZE")
+    return names
+
+
+def _wait(port: int) -> None:
+    until = time.monotonic() + STARTS_S
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health").close()
+            return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
