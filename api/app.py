@@ -46,9 +46,9 @@ from api.listen import Listener
 from api.log_feed import LogFeed
 from api.log_writer import LogWriter
 from api.outlook import Outlook
-from api.pages import home, seat
 from api.pages.engine import make_templates
 from api.pages.free import FreeCount
+from api.pages.routes import ADMIN, PEOPLE
 from api.passwords import Passwords
 from api.presence import keep_reporting
 from api.reports import Reports
@@ -157,8 +157,8 @@ def list_routes() -> list[Any]:
         *tokens.ROUTES,
     ]
     return [
-        *home.ROUTES,
-        *seat.ROUTES,
+        *PEOPLE,
+        ADMIN,
         *requests.ROUTES,
         startup.vm_startup,
         *telemetry.ROUTES,

@@ -1,7 +1,7 @@
 """A pool's VMs as one bar: its segments in the order of a VM's life, in percent of what is declared or there. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from schemas.vm import Bucket
 
@@ -31,14 +31,13 @@ class Segment(NamedTuple):
     width: float
 
 
-def segments(pool: Mapping[str, Any]) -> list[Segment]:
-    """The buckets of `api.pools.describe_pool`, and at the end what is declared and not there."""
-    buckets: Mapping[str, int] = pool["buckets"]
+def segments(buckets: Mapping[Bucket, int], declared: int) -> list[Segment]:
+    """The buckets of a pool, and at the end what is declared and not there."""
     numbers = [(str(bucket), buckets[bucket]) for bucket in ORDER if buckets.get(bucket)]
     there = sum(number for _, number in numbers)
-    if pool["declared"] > there:
-        numbers.append((MISSING, pool["declared"] - there))
-    whole = max(there, pool["declared"], 1)
+    if declared > there:
+        numbers.append((MISSING, declared - there))
+    whole = max(there, declared, 1)
     found, start = [], 0.0
     for name, number in numbers:
         width = 100 * number / whole

@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 from api.pages.bar import segments
+from schemas.status import Condition
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -29,6 +31,7 @@ def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
         "segments": segments,
         "sentence": sentence,
         "span": span,
+        "troubling": troubling,
         "words": words,
     }
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
@@ -70,10 +73,10 @@ def instant(at: datetime | str) -> datetime:
 
 
 def sentence(text: str) -> str:
-    """Begins with a capital and ends with a stop, as a sentence for people does. A host name at its head stays as it is."""
+    """Begins with a capital and ends with a stop, as a sentence for people does. A name at its head stays as it is."""
     text = text.strip()
     head = text.split(" ", 1)[0]
-    begun = text if "-" in head else text[:1].upper() + text[1:]
+    begun = text if any(sign in head for sign in "-_.[/") else text[:1].upper() + text[1:]
     return begun if not begun or begun.endswith((".", "!", "?", "…")) else f"{begun}."
 
 
@@ -86,3 +89,9 @@ def words(name: str) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """`1 VM`, `3 VMs`."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def troubling(condition: Any) -> bool:
+    """Whether this is not how it should be."""
+    told = condition if isinstance(condition, Condition) else Condition.model_validate(condition)
+    return not told.good

@@ -1,0 +1,102 @@
+"""What an admin may do to VMs that were chosen on a page, in the words that ask for it; done by the functions of `/api/v1/vms`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from litestar.exceptions import HTTPException
+
+from api.binder import Binder
+from api.desired import accept
+from api.in_force import DesiredInForce
+from api.pages.shell import AnyRequest
+from api.vms import post_cordon, post_release, post_replace, post_uncordon, tell
+from schemas.document import edit_lab, parse_lab
+from schemas.lab import Demand
+from schemas.vm import Vm
+from store.assignment import release_vm
+from store.db import Db, transaction
+from store.desired import Change
+from store.seat import drain_seat
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """`asks`: it is confirmed first. `disturbs`: who has one of the VMs loses it."""
+
+    name: str
+    label: str
+    effect: str
+    asks: bool = False
+    disturbs: bool = False
+
+
+DEEDS: Mapping[str, Deed] = {
+    deed.name: deed
+    for deed in (
+        Deed("cordon", "Cordon", "nobody new is given them; who has one keeps it"),
+        Deed("uncordon", "Uncordon", "they can be given to people again"),
+        Deed("release", "Release", "their assignments end, and clean VMs take their place", True, True),
+        Deed("replace", "Replace", "they end, and new ones take their place", True, True),
+        Deed("end", "Remove", "they end, and the declared size falls by as many", True, True),
+    )
+}
+
+
+class Hand:
+    """Acts for one request."""
+
+    def __init__(self, request: AnyRequest, db: Db, binder: Binder, desired: DesiredInForce) -> None:
+        self._request = request
+        self._db = db
+        self._binder = binder
+        self._desired = desired
+
+    async def act(self, deed: Deed, chosen: Sequence[Vm]) -> str:
+        """One after the other; what could not be done to one keeps no other from it. A sentence on how it went."""
+        if deed.name == "end":
+            await self._shrink(chosen)
+        done, failures = 0, []
+        for vm in chosen:
+            try:
+                await self._act_on(deed.name, vm)
+                done += 1
+            except HTTPException as error:
+                failures.append(error.detail)
+        said = f"{deed.label}: done for {done} of {len(chosen)} VMs."
+        return " ".join([said, *(f"{failure[:1].upper()}{failure[1:]}." for failure in failures[:5])])
+
+    async def _act_on(self, name: str, vm: Vm) -> None:
+        request, db, host = self._request, self._db, vm.hostname
+        match name:
+            case "cordon":
+                await post_cordon.fn(request, db, host)
+            case "uncordon":
+                await post_uncordon.fn(request, db, host)
+            case "release":
+                await post_release.fn(request, db, self._binder, host)
+            case "replace":
+                await post_replace.fn(request, db, self._binder, host, force=True)
+            case "end":
+                await self._end(vm)
+
+    async def _end(self, vm: Vm) -> None:
+        async with transaction(self._db) as conn:
+            if not await drain_seat(conn, vm.pool, vm.hostname):
+                await release_vm(conn, vm.pool, vm.hostname, self._request.state.actor, "removed by an admin")
+            await tell(conn, self._request, vm, "RemoveAsked", "an admin removed it and lowered the declared size")
+
+    async def _shrink(self, chosen: Sequence[Vm]) -> None:
+        """A new version whose sizes are lower by what ends. An elastic size follows its demand by itself."""
+        self._desired.forget()
+        in_force = await self._desired.read()
+        if in_force is None:
+            return
+        changes = {}
+        for name, pool in in_force.lab.pools.items():
+            ending = sum(vm.pool == name for vm in chosen)
+            if ending and not isinstance(pool.size, Demand):
+                changes[f"pools.{name}.size"] = max(0, pool.size - ending)
+        if changes:
+            text = edit_lab(in_force.yaml, changes)
+            change = Change(text, parse_lab(text).lab, self._request.state.actor, "ui")
+            await accept(self._db, self._desired, change, in_force.version)

@@ -1,0 +1,48 @@
+"""The frame of the admin's pages: their navigation, and the stream that tells them to renew their live parts."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+from litestar import get
+from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
+
+from api.pages.shell import AnyRequest, show
+from api.parts import TheFeed
+from api.signal import Signal
+
+NAVIGATION = (
+    ("/admin", "Dashboard"),
+    ("/admin/desired", "Desired state"),
+    ("/admin/instances", "VMs"),
+    ("/admin/assignments", "People"),
+    ("/admin/runs", "Terraform runs"),
+    ("/admin/events", "Events"),
+)
+BREATH_S = 1.0  # between two renewals of a page, however much happens
+LOOK_S = 10.0  # what rings no bell (heartbeats, the passing of time) is shown this late
+
+
+def show_desk(request: AnyRequest, name: str, status: int = 200, **context: Any) -> Template:
+    """An admin's page."""
+    actor = request.state.actor.partition("/")[2]
+    return show(request, name, status, navigation=NAVIGATION, user=actor, **context)
+
+
+@get("/admin/live", include_in_schema=False)
+async def get_live(feed: TheFeed) -> ServerSentEvent:
+    """Says `changed` whenever something happened, and now and then anyway."""
+    return ServerSentEvent(_follow(feed), headers={"X-Accel-Buffering": "no"})
+
+
+async def _follow(feed: Signal) -> AsyncIterator[ServerSentEventMessage]:
+    yield ServerSentEventMessage(comment="here")
+    while not feed.closed:
+        rung = feed.mark()
+        with anyio.move_on_after(LOOK_S):
+            await rung.wait()
+        yield ServerSentEventMessage(data="", event="changed")
+        await anyio.sleep(BREATH_S)
+
+
+ROUTES = [get_live]

@@ -1,0 +1,75 @@
+// The admin's pages: lists with ticks, the editor's line numbers and marks, output that is followed.
+"use strict";
+
+(() => {
+  const each = (root, selector, act) => {
+    if (root.matches?.(selector)) act(root);
+    root.querySelectorAll(selector).forEach(act);
+  };
+
+  const countTicks = (form) => {
+    const ticked = form.querySelectorAll("input[name=hostname]:checked").length;
+    const place = form.querySelector("[data-chosen]");
+    if (place) place.textContent = ticked ? `${ticked} ticked` : "";
+    form.querySelectorAll("button[name=deed]").forEach((button) => (button.disabled = !ticked));
+  };
+
+  const dressTicks = (place) => {
+    const form = place.closest("form");
+    form.addEventListener("change", (event) => {
+      if (event.target.matches("[data-all]")) {
+        form.querySelectorAll("input[name=hostname]").forEach((box) => (box.checked = event.target.checked));
+      }
+      countTicks(form);
+    });
+    countTicks(form);
+  };
+
+  const dressEditor = (editor) => {
+    const gutter = editor.querySelector(".gutter");
+    const text = editor.querySelector("textarea");
+    const number = () => {
+      const lines = text.value.split("\n").length;
+      while (gutter.childElementCount > lines) gutter.lastChild.remove();
+      while (gutter.childElementCount < lines) {
+        gutter.append(Object.assign(document.createElement("span"), { textContent: gutter.childElementCount + 1 }));
+      }
+    };
+    const mark = () => {
+      const wrong = new Set([...document.querySelectorAll("#check [data-line]")].map((one) => Number(one.dataset.line)));
+      [...gutter.children].forEach((line, index) => line.classList.toggle("wrong", wrong.has(index + 1)));
+    };
+    text.addEventListener("input", number);
+    text.addEventListener("scroll", () => (gutter.scrollTop = text.scrollTop));
+    text.addEventListener("keydown", (event) => {
+      // Two blanks for a Tab while a selection begins inside a line; Escape gives the Tab back to the keyboard's way around.
+      if (event.key === "Escape") text.dataset.leaving = "yes";
+      if (event.key !== "Tab" || event.shiftKey || text.dataset.leaving) return;
+      event.preventDefault();
+      text.setRangeText("  ", text.selectionStart, text.selectionEnd, "end");
+      text.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    text.addEventListener("focus", () => delete text.dataset.leaving);
+    document.addEventListener("htmx:afterSettle", (event) => event.target.id === "check" && mark());
+    document.addEventListener("click", (event) => {
+      const line = Number(event.target.dataset?.go);
+      if (!line) return;
+      const before = text.value.split("\n").slice(0, line - 1).join("\n");
+      const at = before.length + (line > 1 ? 1 : 0);
+      text.focus();
+      text.setSelectionRange(at, at + text.value.split("\n")[line - 1].length);
+      text.scrollTop = Math.max(0, ((line - 8) * text.scrollHeight) / text.value.split("\n").length);
+    });
+    number();
+  };
+
+  const follow = (output) => (output.scrollTop = output.scrollHeight);
+
+  const dress = (root) => {
+    each(root, "[data-chosen]", dressTicks);
+    each(root, ".editor", dressEditor);
+    each(root, "[data-follow]", follow);
+  };
+  document.addEventListener("htmx:load", (event) => event.detail.elt !== document.body && dress(event.detail.elt));
+  document.addEventListener("DOMContentLoaded", () => dress(document));
+})();

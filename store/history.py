@@ -1,0 +1,138 @@
+"""What was, for pages: VMs by stage over time, requests and their waits, start-up times, the course of one VM. Reads only.
+
+All of it is derived from the instants that rows keep anyway, so nothing is sampled and an idle system writes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from schemas.frozen import Frozen
+from store.db import Connection, fetch, fetch_one
+
+STAGES = """
+WITH ts AS (SELECT generate_series(date_trunc('minute', now()) - %(hours)s * interval '1 hour', now(), %(step_s)s * interval '1 second') AS t
+            UNION SELECT now()),
+     v AS (SELECT hostname, created_at, ready_at, coalesce(ended_at, CASE WHEN phase = 'gone' THEN created_at END, 'infinity') AS ended_at
+             FROM vm WHERE (phase <> 'gone' OR ended_at > now() - %(hours)s * interval '1 hour') AND (%(pool)s::text IS NULL OR pool = %(pool)s)),
+     a AS (SELECT pool, bound_at, coalesce(ended_at, 'infinity') AS ended_at FROM assignment
+            WHERE bound_at IS NOT NULL AND coalesce(ended_at, 'infinity') > now() - %(hours)s * interval '1 hour'
+              AND (%(pool)s::text IS NULL OR pool = %(pool)s))
+SELECT extract(epoch FROM t)::float8 AS at,
+       (SELECT count(*) FROM v WHERE created_at <= t AND t < ended_at AND (ready_at IS NULL OR t < ready_at))::int AS starting,
+       (SELECT count(*) FROM v WHERE ready_at <= t AND t < ended_at)::int AS up,
+       (SELECT count(*) FROM a WHERE bound_at <= t AND t < ended_at)::int AS assigned
+  FROM ts ORDER BY t
+"""
+
+
+async def read_stages(conn: Connection, hours: int, step_s: int, pool: str | None = None) -> list[dict[str, Any]]:
+    """VMs that were starting, up and assigned at each step of the last hours; `at` in epoch seconds."""
+    return list(await fetch(conn, STAGES, {"hours": hours, "step_s": step_s, "pool": pool}))
+
+
+REQUESTS = """
+WITH bins AS (SELECT generate_series(date_bin(%(step_s)s * interval '1 second', now() - %(hours)s * interval '1 hour', 'epoch'), now(),
+                                     %(step_s)s * interval '1 second') AS t),
+     a AS (SELECT created_at, bound_at FROM assignment
+            WHERE created_at > now() - %(hours)s * interval '1 hour' AND (%(pool)s::text IS NULL OR pool = %(pool)s))
+SELECT extract(epoch FROM t)::float8 AS at, count(a.created_at)::int AS requests,
+       max(extract(epoch FROM coalesce(a.bound_at, now()) - a.created_at))::float8 AS longest_wait_s
+  FROM bins LEFT JOIN a ON a.created_at >= t AND a.created_at < t + %(step_s)s * interval '1 second'
+ GROUP BY t ORDER BY t
+"""
+
+
+async def read_requests(conn: Connection, hours: int, step_s: int, pool: str | None = None) -> list[dict[str, Any]]:
+    """New requests by step, and the longest wait for a VM of those, which may still go on."""
+    return list(await fetch(conn, REQUESTS, {"hours": hours, "step_s": step_s, "pool": pool}))
+
+
+STARTS = """
+SELECT extract(epoch FROM ready_at)::float8 AS at, hostname, terraform_s, cloud_init_s, container_s,
+       extract(epoch FROM ready_at - created_at)::float8 AS whole_s
+  FROM vm
+ WHERE ready_at > now() - %(hours)s * interval '1 hour' AND (%(pool)s::text IS NULL OR pool = %(pool)s)
+ ORDER BY ready_at DESC LIMIT 500
+"""
+
+
+async def read_starts(conn: Connection, hours: int, pool: str | None = None) -> list[dict[str, Any]]:
+    """VMs that became ready within the last hours, oldest first, with how long each part of the way took."""
+    return list(reversed(await fetch(conn, STARTS, {"hours": hours, "pool": pool})))
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The instants and parts of one VM's life that its row keeps beside what everybody reads."""
+
+    applied_at: datetime | None
+    ended_at: datetime | None
+    terraform_s: float | None
+    cloud_init_s: float | None
+    container_s: float | None
+
+
+COURSE = "SELECT applied_at, ended_at, terraform_s, cloud_init_s, container_s FROM vm WHERE hostname = %s"
+
+
+async def read_course(conn: Connection, hostname: str) -> Course:
+    row = await fetch_one(conn, COURSE, (hostname,))
+    return Course(**row) if row else Course(None, None, None, None, None)
+
+
+class Stay(Frozen):
+    """Somebody's time with a VM, or in line for one. Without the id: whoever has it could act as that person."""
+
+    seq: int
+    pool: str
+    email: str
+    status: str
+    hostname: str | None
+    created_at: datetime
+    bound_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+
+
+STAYS = """
+SELECT seq, pool, email, status, hostname, created_at, bound_at, ended_at, end_reason FROM assignment
+ WHERE (%(hostname)s::text IS NULL OR hostname = %(hostname)s) AND (%(pool)s::text IS NULL OR pool = %(pool)s)
+   AND (%(status)s::text IS NULL OR status = %(status)s) AND (%(before)s::bigint IS NULL OR seq < %(before)s)
+   AND (%(words)s::text IS NULL OR position(lower(%(words)s) IN lower(email || ' ' || coalesce(hostname, ''))) > 0)
+ ORDER BY seq DESC LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which stays are wanted; `words` is part of an email address or of a host name, `before` the cursor."""
+
+    hostname: str | None = None
+    pool: str | None = None
+    status: str | None = None
+    words: str | None = None
+    before: int | None = None
+
+
+async def list_stays(conn: Connection, which: Which, limit: int = 100) -> Sequence[Stay]:
+    """Newest first."""
+    params = {name: getattr(which, name) for name in Which.__slots__} | {"limit": limit}
+    return [Stay(**row) for row in await fetch(conn, STAYS, params)]
+
+
+HOLDERS = "SELECT hostname, email FROM assignment WHERE hostname = ANY(%s) AND status IN ('offered', 'active')"
+
+
+async def read_holders(conn: Connection, hostnames: Sequence[str]) -> dict[str, str]:
+    """Who has these VMs."""
+    return {row["hostname"]: row["email"] for row in await fetch(conn, HOLDERS, (list(hostnames),))}
+
+
+WAITING = "SELECT pool, count(*)::int AS waiting FROM assignment WHERE status = 'waiting' GROUP BY pool"
+
+
+async def count_waiting(conn: Connection) -> dict[str, int]:
+    """People in line by pool; a pool without is left out."""
+    return {row["pool"]: row["waiting"] for row in await fetch(conn, WAITING)}
