@@ -17,8 +17,8 @@ from api import (
     costs,
     desired,
     events,
-    login,
     log_reading,
+    login,
     logs,
     pools,
     queries,
@@ -32,9 +32,6 @@ from api import (
 )
 from api.admins import Access, in_scope, same_site_only
 from api.api_tokens import ApiTokens
-    vms,
-)
-from api.admins import Admins, admin_only, same_site_only
 from api.binder import Binder
 from api.callers import Callers
 from api.contact import Contacts
@@ -164,12 +161,10 @@ def list_routes() -> list[Any]:
         *telemetry.ROUTES,
         *queries.ROUTES,
         *logs.ROUTES,
+        *log_reading.ROUTES,
         *login.ROUTES,
         Router("/api/v1", route_handlers=ours, guards=[in_scope]),
         create_static_files_router(path="/static", directories=[HERE / "static"], cache_control=FILES_LAST),
-        *log_reading.ROUTES,
-        Router("/api/v1", route_handlers=ours, guards=[admin_only]),
-        create_static_files_router(path="/static", directories=[HERE / "static"]),
     ]
 
 
