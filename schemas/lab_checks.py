@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # Fields that nothing acts on yet: anything but their default is refused, so that a document never promises what does
 # not happen. The list shrinks as the code grows; `*` is every pool.
 NOT_YET = (
-    "pools.*.size.max",
     "pools.*.market",
     "pools.*.schedule",
     "pools.*.session.max",
@@ -141,8 +140,6 @@ def _check_not_yet(path: tuple[str, ...], rest: list[str], part: Any) -> Iterato
     field, value = type(part).model_fields[name], getattr(part, name)
     if deeper:
         yield from _check_not_yet((*path, name), deeper, value)
-    elif field.is_required():
-        yield Finding(path, "not supported yet as a mapping: write a single value")
     elif value != field.get_default():
         yield Finding((*path, name), f"not supported yet: leave it out{_or_default(field.get_default())}")
 

@@ -1,9 +1,12 @@
 """What the record holds of a pool beside its declaration: counters, conditions, and how its last attempts went."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schemas.frozen import Frozen
 from schemas.status import Condition
+
+LATELY = timedelta(minutes=10)
+"""How long those who left still count when a pool that follows demand shrinks."""
 
 
 class PoolRow(Frozen):
@@ -23,6 +26,14 @@ class PoolRow(Frozen):
     failure: str | None = None  # typed cause of the last one (controller.errors)
     batch: int | None = None  # creates allowed at once after a failure; None: no limit
     conditions: dict[str, Condition] = {}
+
+
+class Asked(Frozen):
+    """How people have asked for a pool's VMs: those in line, and those whose assignment ended within `LATELY`."""
+
+    waiting: int = 0
+    left: int = 0
+    left_at: datetime | None = None  # when the first of these left
 
 
 class Refusal(Frozen):

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from schemas.pool import Base, PoolRow, Refusal, Run
+from schemas.pool import Asked, Base, PoolRow, Refusal, Run
 from schemas.price import Approval, LivePrice, Usage
 from schemas.snapshot import Listing, Snapshot
 from schemas.vm import Instance, Vm
 from store.approval import OF_NEWEST
 from store.db import Connection, Db
 from store.desired import parse_document
+from store.facts import ASKED
 from store.usage import PRICES, USAGE_FOR_BUDGET
 
 NEWEST = """
@@ -91,6 +92,7 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
                 BASES,
                 NEWEST_RUNS,
                 REFUSALS,
+                ASKED,
                 API_UP_SINCE,
                 PRICES,
                 USAGE_FOR_BUDGET,
@@ -98,7 +100,7 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
             )
         ]
         rows = [await read.fetchall() for read in reads]
-    newest, pools, vms, unrecorded, gone, bases, runs, refusals, api, prices, usage, approval = rows
+    newest, pools, vms, unrecorded, gone, bases, runs, refusals, asked, api, prices, usage, approval = rows
     if not newest:
         return None
     return Snapshot(
@@ -114,6 +116,7 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
         bases=tuple(Base.model_validate(row) for row in bases),
         runs={row["state_key"]: Run.model_validate(row) for row in runs},
         refusals=tuple(Refusal.model_validate(row) for row in refusals),
+        asked={row.pop("pool"): Asked.model_validate(row) for row in asked},
         api_up_since=api[0]["up_since"],
         observe_only=observation.observe_only,
         settle_s=observation.settle_s,

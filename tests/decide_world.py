@@ -13,7 +13,7 @@ from controller.decide.names import number_of
 from controller.decide.pool import decide
 from schemas.decision import Action, Decision, Judgement
 from schemas.lab import Lab
-from schemas.pool import Base, PoolRow, Refusal, Run
+from schemas.pool import Asked, Base, PoolRow, Refusal, Run
 from schemas.snapshot import Listing, Snapshot
 from schemas.spec import VmSpec, has_gpu, spec_hash
 from schemas.status import Condition
@@ -172,6 +172,11 @@ class Situation:
         refusal = Refusal(region=REGION, zone=zone, instance_type=instance_type, refused_at=NOW - ago)
         self.circumstances["refusals"] = (*self.circumstances.get("refusals", ()), refusal)
         return self
+
+    def asked(self, pool: str = "client", **changes: Any) -> "Situation":
+        """People in line (`waiting`) and people who left lately (`left`, `left_at`)."""
+        known = self.circumstances.get("asked", {})
+        return self.set(asked={**known, pool: Asked(**changes)})
 
     def base(self, pool: str = "client", region: str = REGION) -> "Situation":
         self.circumstances["bases"] = (*self.circumstances.get("bases", ()), Base(pool=pool, region=region))

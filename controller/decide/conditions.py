@@ -73,7 +73,7 @@ def _observed(view: PoolView) -> tuple[Finding, bool]:
 
 def _ready(work: Work) -> tuple[Finding, bool]:
     size, usable = work.view.size, sum(one.usable for one in work.view.vms)
-    message = f"{usable} usable, {size} declared"
+    message = f"{usable} usable, {work.view.want.words}"
     return (
         (Finding("Ready", "Usable", message), True) if usable >= size else (Finding("Ready", "Missing", message), False)
     )
@@ -94,7 +94,7 @@ def _converged(work: Work) -> tuple[Finding, bool]:
         return Finding("Converged", "Working", message), False
     if not _observed(view)[1] or (view.declared and view.row.ami is None):
         return Finding("Converged", "NotKnown", "what should be or what is there is not known yet"), False
-    return Finding("Converged", "AsDeclared", f"{view.size} declared"), True
+    return Finding("Converged", "AsDeclared", view.want.words), True
 
 
 def _condition(view: PoolView, finding: Finding, status: bool) -> Condition:

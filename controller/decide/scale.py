@@ -5,14 +5,17 @@ sizes that follow demand, where the number itself is a guess.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from schemas.decision import CreateVm
 from schemas.lab import Pool
+from schemas.pool import LATELY
 from schemas.spec import spec_hash
 from schemas.vm import Bucket
 
 from controller.decide.capacity import NoPlace, Place, Refused, choose_place
 from controller.decide.classify import REPLACED, Judged
+from controller.decide.demand import MINIMUM_AGE
 from controller.decide.made_of import vm_spec
 from controller.decide.names import clock, counted
 from controller.decide.repair import end
@@ -22,12 +25,14 @@ from controller.decide.work import BROKEN, Work
 # Who goes first when there are too many: what costs least to lose. Those in use are not on the list.
 ORDER = (Bucket.PLANNED, Bucket.BOOTING, Bucket.OUTDATED, Bucket.READY)
 
+PATIENCE = "each ends when it is 15 minutes old and nobody has left for 10"
+
 
 def set_demand(work: Work) -> Work:
-    """Declared size, and the ceiling: above it by `surge` while something is being replaced, and only then."""
+    """The size that is wanted now, and the ceiling: above the size by `surge` while something is being replaced, and only then."""
     view = work.view
     surge = view.declared.update.surge if view.declared and _is_replacing(view.vms) else 0
-    return replace(work, target=view.size, ceiling=view.size + surge)
+    return replace(work, target=view.size, ceiling=max(view.want.most, view.size + surge))
 
 
 def _is_replacing(vms: tuple[Judged, ...]) -> bool:
@@ -44,14 +49,37 @@ def scale_in(work: Work) -> Work:
     excess = work.capacity - work.target
     if excess <= 0:
         return work
+    want = work.view.want
     free = sorted(work.of(*ORDER), key=_dispensable)
-    size = work.view.size
-    reason = f"more VMs than the {size} declared" if work.view.declared else "its pool was removed"
-    work = work.act_on([(one, end(one, reason)) for one in free[:excess]])
+    reason = f"more VMs than the {want.words}" if work.view.declared else "its pool was removed"
+    going = _not_needed(work, free, excess) if want.elastic else free[:excess]
+    kept = min(excess, len(free)) - len(going)
+    work = work.act_on([(one, end(one, reason)) for one in going])
+    if kept:
+        what = f"more than the {want.words}; kept while demand may come back: {PATIENCE}"
+        work = work.hold(f"end {counted(kept, 'VM')}", what).wait_until(_patience_ends(work, free))
     if excess > len(free):
         what = counted(excess - len(free), "VM")
         work = work.hold(f"end {what}", f"{what} more than declared, all in use: each ends when it is released")
     return work
+
+
+def _not_needed(work: Work, free: list[Judged], excess: int) -> list[Judged]:
+    """Above `max` at once; above the demand what is old enough, but for as many as left lately.
+
+    A young one is never spared at the cost of an older one that somebody could have now.
+    """
+    above_most = max(0, work.capacity - max(work.view.want.most, work.target))
+    dispensable = free[above_most : max(above_most, excess - work.view.asked.left)]
+    old = [one for one in dispensable if work.view.world.now - one.vm.created_at >= MINIMUM_AGE]
+    return free[:above_most] + old
+
+
+def _patience_ends(work: Work, free: list[Judged]) -> datetime | None:
+    """The next moment at which one more of these may end."""
+    left_at, now = work.view.asked.left_at, work.view.world.now
+    ends = [one.vm.created_at + MINIMUM_AGE for one in free if one.vm.hostname not in work.acted]
+    return min([at for at in (*ends, left_at + LATELY if left_at else now) if at > now], default=None)
 
 
 def _dispensable(one: Judged) -> tuple[int, bool, float, int]:
@@ -130,7 +158,7 @@ def _creations(work: Work, pool: Pool, ami: str, place: Place, number: int) -> l
     view = work.view
     spec, made_of = vm_spec(pool, view.row, ami, place), spec_hash(pool, ami, view.row.startup_script)
     shards = allot_shards(rows_by_shard(work, pool.region), last_shard(work), number)
-    reason = f"{view.size} declared, {work.capacity + work.adopted} there or on their way"
+    reason = f"{view.want.why}, {work.capacity + work.adopted} there or on their way"
     if work.target > view.size:
         reason += f"; {work.target - view.size} more while outdated ones are replaced"
     if place.passed:

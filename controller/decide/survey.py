@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schemas.lab import Pool
-from schemas.pool import Base, PoolRow, Refusal, Run
+from schemas.pool import Asked, Base, PoolRow, Refusal, Run
 from schemas.snapshot import Snapshot
 from schemas.vm import Bucket, Instance, Phase, Vm
 
 from controller.decide.classify import Judged, Yardstick, judge
+from controller.decide.demand import Want, want_of
 from controller.decide.names import Naming, counted, number_of
 from controller.decide.strangers import ALIVE, Acquaintance, Kind, Stranger, meet
 
@@ -52,6 +53,8 @@ class PoolView:
     bases: tuple[Base, ...]
     standing: frozenset[str]  # regions with a row or an existing instance of this pool
     highest: int  # no number up to this one is free
+    want: Want
+    asked: Asked
 
     @property
     def region(self) -> str:
@@ -59,10 +62,8 @@ class PoolView:
 
     @property
     def size(self) -> int:
-        """The declared number of VMs; of an elastic pool, which nothing else acts on yet, its minimum."""
-        if self.declared is None:
-            return 0
-        return self.declared.size if isinstance(self.declared.size, int) else self.declared.size.min
+        """How many VMs should be there now, replacements aside."""
+        return self.want.size
 
     @property
     def present(self) -> int:
@@ -112,11 +113,12 @@ def survey(snapshot: Snapshot) -> Survey:
     bases = sorted(snapshot.bases, key=lambda base: (base.pool, base.region))
     views = []
     for name in names:
-        row = snapshot.pools.get(name) or PoolRow(name=name)
+        row, pool = snapshot.pools.get(name) or PoolRow(name=name), snapshot.lab.pools.get(name)
+        asked = snapshot.asked.get(name, Asked())
         view = PoolView(
             name=name,
             world=world,
-            declared=snapshot.lab.pools.get(name),
+            declared=pool,
             row=row,
             current_hash=yards[name].current_hash,
             vms=tuple(judged[name]),
@@ -124,6 +126,8 @@ def survey(snapshot: Snapshot) -> Survey:
             bases=tuple(base for base in bases if base.pool == name and base.wanted),
             standing=frozenset(one.vm.region for one in judged[name]) | frozenset(tagged[name]),
             highest=max(row.counter, highest[name], judged[name][-1].number if judged[name] else 0),
+            want=want_of(pool, judged[name], asked),
+            asked=asked,
         )
         views.append(view)
     return Survey(tuple(views), tuple(strangers[None]))

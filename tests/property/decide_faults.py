@@ -38,6 +38,11 @@ def _on_instance(**changes: Any) -> Callable[[Simulation, int], None]:
     return fault
 
 
+def _release(world: Simulation, number: int) -> None:
+    if hostname := _nth(_rows(world, Seat.TAKEN), number):
+        world.release(hostname)
+
+
 def _vanish(world: Simulation, number: int) -> None:
     if instance_id := _nth([one.instance_id for one in world.instances.values() if one.exists], number):
         world.vanished.add(instance_id)
@@ -79,7 +84,12 @@ FAULTS: dict[str, Callable[[Simulation, int], None]] = {
     "pause": lambda world, number: _declare(world, paused=bool(number % 2)),
     "remove": _remove,
     "assign": _assign,
-    "release": _on_row(Seat.TAKEN, seat=Seat.DRAINING, assignment_id=None),
+    "release": _release,
+    "demand": lambda world, number: _declare(
+        world, size={"min": number % 2, "max": number % 7 + 1, "spare": number % 3}
+    ),
+    "ask": lambda world, number: world.ask(("client", "other")[number % 2]),
+    "give up": lambda world, number: world.waiting.clear(),
     "fail": _on_row(Seat.FREE, Seat.TAKEN, status=VmStatus.ERROR),
     "cordon": _on_row(Seat.FREE, cordoned=True),
     "terminate": _on_instance(state="terminated"),

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from controller.decide.demand import MINIMUM_AGE
 from controller.decide.invariants import check_invariants
 from controller.decide.pool import decide
 from schemas.decision import Action, Decision
-from schemas.pool import PoolRow, Run
+from schemas.pool import LATELY, Asked, PoolRow, Run
 from schemas.snapshot import Listing, Snapshot
 from schemas.vm import Instance, Phase, Seat, Vm, VmStatus
 from tests.decide_world import NOW, REGION, build_instance, build_lab, build_row
@@ -38,6 +39,8 @@ class Simulation:
     deaf: bool = False  # the next listing fails
     cut: bool = False  # the next run is killed before it tells what it made
     made: int = 0
+    waiting: dict[str, int] = field(default_factory=dict)  # people in line, by pool
+    departures: list[tuple[str, datetime]] = field(default_factory=list)
 
     def step(self) -> Decision:
         self.now += STEP
@@ -52,6 +55,7 @@ class Simulation:
         if not self.deaf:
             self._actuate()
         self._boot()
+        self._bind()
         self.deaf = self.cut = False
         self.overlooked.clear()
         return decision
@@ -74,8 +78,29 @@ class Simulation:
             gone={name: vm for name, vm in self.gone.items() if name in carried},
             listings={} if self.deaf else {REGION: Listing(region=REGION, taken_at=self.now)},
             runs=self.runs,
+            asked={name: self._asked(name) for name in self.pools},
             api_up_since=NOW - timedelta(days=1),
         )
+
+    def ask(self, pool: str) -> None:
+        self.waiting[pool] = self.waiting.get(pool, 0) + 1
+
+    def release(self, hostname: str) -> None:
+        self.departures.append((self.vms[hostname].pool, self.now))
+        self.change(hostname, seat=Seat.DRAINING, assignment_id=None)
+
+    def _asked(self, pool: str) -> Asked:
+        left = [at for name, at in self.departures if name == pool and self.now - at < LATELY]
+        return Asked(waiting=self.waiting.get(pool, 0), left=len(left), left_at=min(left, default=None))
+
+    def _bind(self) -> None:
+        """People in line take what is free."""
+        for vm in list(self.vms.values()):
+            free = vm.seat is Seat.FREE and vm.phase is Phase.LIVE and not vm.cordoned
+            if free and self.waiting.get(vm.pool):
+                self.waiting[vm.pool] -= 1
+                self.made += 1
+                self.change(vm.hostname, seat=Seat.TAKEN, assignment_id=UUID(int=self.made))
 
     def present(self, pool: str) -> int:
         """The truth behind the ceiling: what costs, or will cost, money."""
@@ -138,6 +163,7 @@ class Simulation:
             match action.kind:
                 case "end":
                     assert self.vms[action.hostname].seat is not Seat.TAKEN, f"{action.hostname} is in use"
+                    self._check_no_flapping(action.hostname, action.reason)
                 case "create":
                     assert action.hostname not in self.names, f"{action.hostname} was used before"
                     creates[action.pool] = creates.get(action.pool, 0) + 1
@@ -150,8 +176,18 @@ class Simulation:
                     pass
         for pool, number in creates.items():
             declared = snapshot.lab.pools[pool]
-            assert isinstance(declared.size, int)
-            assert self.present(pool) + number <= declared.size + declared.update.surge
+            most = declared.size if isinstance(declared.size, int) else declared.size.max
+            assert self.present(pool) + number <= most + declared.update.surge
+
+    def _check_no_flapping(self, hostname: str, reason: str) -> None:
+        """Demand alone ends no VM that is younger than its minimum age."""
+        vm = self.vms[hostname]
+        if " wanted" in reason and sum(one.pool == vm.pool for one in self.vms.values()) <= self._most(vm.pool):
+            assert self.now - vm.created_at >= MINIMUM_AGE, f"{hostname} is young: {reason}"
+
+    def _most(self, pool: str) -> int:
+        size = self.pools[pool]["size"]
+        return int(size["max"]) if isinstance(size, dict) else int(size)
 
     def _check_two_looks_at_a_loss(self, hostname: str) -> None:
         instance = self.instances.get(self.vms[hostname].instance_id or "")

@@ -64,8 +64,17 @@ def test_the_world_comes_to_rest_after_the_last_fault(history: History) -> None:
         conditions = {one.type for one in rest[-1].pools[name].conditions if not one.good}
         orphans = rest[-1].pools[name].buckets.get("orphan", 0)  # type: ignore[call-overload]
         if not conditions & DOUBTS and not orphans:
-            in_use = sum(vm.pool == name and vm.assignment_id is not None for vm in world.vms.values())
-            assert world.usable(name) == world.present(name) == max(declared["size"], in_use)
+            assert world.usable(name) == world.present(name) == _expected(world, name, declared["size"])
+
+
+def _expected(world: Simulation, pool: str, size: int | dict[str, int]) -> int:
+    of_pool = [vm for vm in world.vms.values() if vm.pool == pool]
+    in_use = sum(vm.assignment_id is not None for vm in of_pool)
+    if isinstance(size, int):
+        return max(size, in_use)
+    cordoned = sum(vm.cordoned and vm.assignment_id is None for vm in of_pool)
+    asked = in_use + cordoned + world.waiting.get(pool, 0) + size["spare"]
+    return max(in_use, min(max(asked, size["min"]), size["max"]))
 
 
 @MODERATE
@@ -91,6 +100,6 @@ def _shuffled(snapshot: Snapshot, chance: Random) -> Snapshot:
         chance.shuffle(items)
         return dict(items) if isinstance(things, dict) else tuple(items)
 
-    lists = ("pools", "vms", "instances", "gone", "listings", "bases", "runs", "refusals")
+    lists = ("pools", "vms", "instances", "gone", "listings", "bases", "runs", "refusals", "asked")
     lab = snapshot.lab.model_copy(update={"pools": mixed(snapshot.lab.pools)})
     return snapshot.model_copy(update={"lab": lab, **{name: mixed(getattr(snapshot, name)) for name in lists}})

@@ -9,6 +9,7 @@
     runs: {client/us-west-2/1: running}                             # or ended, or overdue
     refusals: [us-west-2 - g4dn.xlarge 1m]                          # region, zone, type, age
     bases: [client us-west-2]
+    asked: {client: {waiting: 2, left: 1, left_at: 4m}}             # people in line, and those who left lately
     listings: {us-west-2: 0s}                                       # age; left out: every region was listed just now
     usage: [client us-west-2 g4dn.xlarge gp3 50 100]                # VM-hours of the month: pool, region, type, disk, GiB, hours
     approval: {cleared_usd: 1.0, wanted_usd: 5.0}                   # the version in force waits for a person
@@ -48,6 +49,7 @@ KNOWN = frozenset(
         "runs",
         "refusals",
         "bases",
+        "asked",
         "listings",
         "api_up",
         "usage",
@@ -130,6 +132,8 @@ def _read_circumstances(situation: Situation, written: dict[str, Any]) -> Situat
     for line in written.get("refusals", ()):
         _, zone, instance_type, age = line.split()
         situation.refuse(instance_type, _named(zone) or "", parse_duration(age))
+    for pool, columns in written.get("asked", {}).items():
+        situation.asked(pool, **{name: _column(name, value) for name, value in columns.items()})
     if "listings" in written:
         taken = {region: NOW - parse_duration(age) for region, age in written["listings"].items()}
         situation.set(listings={region: Listing(region=region, taken_at=at) for region, at in taken.items()})

@@ -97,8 +97,8 @@ def test_several_changes_are_made_at_once() -> None:
 def test_an_invalid_change_is_refused_with_its_place() -> None:
     with pytest.raises(InvalidDocument, match=r"pools\.client\.size: must be at least 0, not -1"):
         edit_lab(EXAMPLE, {"pools.client.size": -1})
-    with pytest.raises(InvalidDocument, match=r"pools\.client\.size: not supported yet"):
-        edit_lab(EXAMPLE, {"pools.client.size": {"min": 0, "max": 20, "spare": 2}})
+    with pytest.raises(InvalidDocument, match=r"pools\.client\.size: min \(9\) must not be above max \(2\)"):
+        edit_lab(EXAMPLE, {"pools.client.size": {"min": 9, "max": 2, "spare": 2}})
     with pytest.raises(InvalidDocument, match="unknown field"):
         edit_lab(EXAMPLE, {"pools.client.sise": 5})
 

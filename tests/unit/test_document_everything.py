@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.document import InvalidDocument, edit_lab, parse_lab
-from schemas.lab import Lab
+from schemas.lab import Demand, Lab
 from schemas.lab_schema import lab_json_schema
 from schemas.yaml_tree import read_tree
 
@@ -74,7 +74,6 @@ public_queries: false
 
 # What makes it acceptable today; shrinks together with NOT_YET.
 ACTED_ON = {
-    "pools.client.size": 5,
     "pools.client.market": "on-demand",
     "pools.client.schedule": [],
     "pools.client.session": {},
@@ -92,7 +91,6 @@ def test_only_what_nothing_acts_on_yet_is_refused() -> None:
     messages = {problem.field: problem.message for problem in refused.value.problems}
     assert all(message.startswith("not supported yet") for message in messages.values())
     assert list(messages) == [
-        "pools.client.size",
         "pools.client.market",
         "pools.client.schedule",
         "pools.client.session.max",
@@ -108,7 +106,7 @@ def test_only_what_nothing_acts_on_yet_is_refused() -> None:
 
 def test_the_rest_is_in_force_after_an_edit_that_touches_only_those_lines() -> None:
     edited = edit_lab(EVERYTHING, ACTED_ON)
-    assert parse_lab(edited).lab.pools["client"].size == 5
+    assert parse_lab(edited).lab.pools["client"].size == Demand(min=0, max=20, spare=2)
     kept = [line for line in EVERYTHING.splitlines() if line in edited.splitlines()]
     assert len(EVERYTHING.splitlines()) - len(kept) == 9 + 2 + 8  # the changed ones, and those inside two blocks
     assert "format: 1                      # of this file" in kept
