@@ -41,6 +41,7 @@ def render_status(status: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [pools]
     if not status["pools"]:
         parts = [Text("No pool is declared yet.", style="yellow")]
+    parts += [Text(line) for pool in status["pools"] for line in _opening_lines(pool)[:1]]
     troubles = list(_troubles(status))
     parts += [Text(f"! {line}", style="yellow") for line in troubles]
     parts += [Text(""), *(_event(event) for event in status["events"][-EVENTS_SHOWN:])]
@@ -50,7 +51,8 @@ def render_status(status: dict[str, Any]) -> RenderableType:
 def status_lines(status: dict[str, Any]) -> list[str]:
     """The same as plain lines: a line a pool, then what is in the way."""
     lines = [f"desired state: version {status['version']}"]
-    lines += [_pool_line(pool) for pool in status["pools"]]
+    for pool in status["pools"]:
+        lines += [_pool_line(pool), *_opening_lines(pool)[:1]]
     return lines + list(_troubles(status))
 
 
@@ -66,7 +68,11 @@ def news_lines(status: dict[str, Any], before: dict[str, Any] | None) -> list[st
 
 def explanation_lines(answer: dict[str, Any]) -> list[str]:
     """The answer of `/why`: what it is and why, what will be done and what waits, then its newest events."""
-    lines = _explain_vm(answer) if "hostname" in answer else [_pool_line(answer), *_pool_troubles(answer)]
+    lines = (
+        _explain_vm(answer)
+        if "hostname" in answer
+        else [_pool_line(answer), *_opening_lines(answer), *_pool_troubles(answer)]
+    )
     lines += [f"next: {action['kind'].replace('_', ' ')}, because {action['reason']}" for action in answer["actions"]]
     if answer.get("next_at"):
         lines.append(f"next try at {local_time(answer['next_at'])}")
@@ -118,6 +124,16 @@ def _summary(pool: dict[str, Any]) -> str:
 def _pool_line(pool: dict[str, Any]) -> str:
     state = "converged" if pool["converged"] else "converging"
     return f"pool {pool['name']}: {pool['declared']} declared, {_summary(pool).removesuffix(' …')} ({state})"
+
+
+def _opening_lines(pool: dict[str, Any]) -> list[str]:
+    """What the calendar holds for a pool, what is open first."""
+    return [f"{pool['name']}: {_opening_line(one)}" for one in pool.get("openings", ())]
+
+
+def _opening_line(one: dict[str, Any]) -> str:
+    word = "open" if one["is_open"] else "next"
+    return f"{word}: {one['name']}: {one['size']} from {local_time(one['from_at'])} to {local_time(one['to_at'])}"
 
 
 def _troubles(status: dict[str, Any]) -> Iterable[str]:

@@ -133,6 +133,17 @@ class Held(Frozen):
     reason: str
 
 
+class Opening(Frozen):
+    """A time at which a schedule asks for VMs, or a course for seats: open now, or one of the next."""
+
+    name: str  # "the window 'workshop'", "course friday"
+    size: int
+    grows_at: datetime  # when its VMs start to be made
+    from_at: datetime
+    to_at: datetime
+    is_open: bool
+
+
 class PoolOutlook(Frozen):
     """A pool as decided: the figures that the status shows and the conditions that hold now."""
 
@@ -144,6 +155,7 @@ class PoolOutlook(Frozen):
     converged: bool
     conditions: tuple[Condition, ...]
     next_at: datetime | None = None  # when a hold-back ends by itself (backoff)
+    openings: tuple[Opening, ...] = ()  # of the calendar, in order
 
 
 class Decision(Frozen):

@@ -103,6 +103,9 @@ class Ssh(Declared):
     """Networks in CIDR notation; empty: closed."""
 
 
+WindowEnd = Literal["drain", "keep"]
+
+
 class Window(Declared):
     """From one moment to another, the pool has this size."""
 
@@ -112,11 +115,11 @@ class Window(Declared):
     to_at: Moment = Field(alias="to")
     """When it ends."""
     size: Size
-    """The fixed size within the window."""
+    """How many VMs there are within the window, whatever `size` says. Where windows overlap, the largest of their sizes holds."""
     lead: Duration = parse_duration("0s")
     """How long before `from` the VMs start to be made."""
-    end: Literal["drain"] = "drain"
-    """What becomes of VMs above the ordinary size afterwards: they drain."""
+    end: WindowEnd = "drain"
+    """Afterwards, of VMs above the ordinary size: `drain` ends each once it is free, `keep` lets them stay until the pool's next edit or window."""
 
     @model_validator(mode="after")
     def _forward(self) -> Self:
@@ -136,11 +139,11 @@ class CronWindow(Declared):
     timezone: TimeZone = "UTC"
     """Name in the IANA time zone database."""
     size: Size
-    """The fixed size within the window."""
+    """How many VMs there are within the window, whatever `size` says. Where windows overlap, the largest of their sizes holds."""
     lead: Duration = parse_duration("0s")
     """How long before the window the VMs start to be made."""
-    end: Literal["drain"] = "drain"
-    """What becomes of VMs above the ordinary size afterwards: they drain."""
+    end: WindowEnd = "drain"
+    """Afterwards, of VMs above the ordinary size: `drain` ends each once it is free, `keep` lets them stay until the pool's next edit or window."""
 
 
 class Session(Declared):

@@ -12,6 +12,7 @@ from schemas.status import Condition
 from schemas.vm import Bucket
 
 from controller.decide.names import counted
+from controller.decide.schedule import openings
 from controller.decide.survey import PoolView
 from controller.decide.work import Finding, Work
 
@@ -59,6 +60,7 @@ def conclude(work: Work) -> PoolOutlook:
         converged=conditions["Converged"].status,
         conditions=tuple(conditions[kind] for kind in sorted(conditions)),
         next_at=work.next_at,
+        openings=openings(view.declared, view.world.now) if view.declared else (),
     )
 
 

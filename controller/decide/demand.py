@@ -4,14 +4,15 @@ Called by `survey` for each pool; steps read the answer as `view.want`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from schemas.lab import Demand, Pool
 from schemas.pool import Asked
 from schemas.vm import Bucket
 
 from controller.decide.classify import Judged
+from controller.decide.schedule import kept_since, scheduled_now
 
 MINIMUM_AGE = timedelta(minutes=15)
 """A VM younger than this is not ended because demand fell: it may rise again, and a start costs minutes."""
@@ -29,12 +30,23 @@ class Want:
     words: str = "0 declared"
     why: str = "0 declared"
     elastic: bool = False
+    kept_since: datetime | None = None  # VMs made before this stay above the size: a window that ended said so
 
 
-def want_of(pool: Pool | None, vms: Sequence[Judged], asked: Asked) -> Want:
+def want_of(pool: Pool | None, vms: Sequence[Judged], asked: Asked, now: datetime) -> Want:
     """A pool that is not declared any more wants nothing."""
     if pool is None:
         return Want()
+    if not pool.schedule:
+        return _own_size(pool, vms, asked)
+    scheduled = scheduled_now(pool, now)
+    if scheduled is None:
+        return replace(_own_size(pool, vms, asked), kept_since=kept_since(pool, now))
+    size = scheduled.window.size
+    return Want(size, size, scheduled.words, scheduled.words)
+
+
+def _own_size(pool: Pool, vms: Sequence[Judged], asked: Asked) -> Want:
     if isinstance(pool.size, Demand):
         return _follow(pool.size, vms, asked)
     return Want(pool.size, pool.size, f"{pool.size} declared", f"{pool.size} declared")

@@ -6,6 +6,7 @@ A violation is a bug, never bad luck: nothing of the pool that it concerns is wr
 from collections import Counter
 from collections.abc import Iterable
 
+from schemas.calendar import open_span
 from schemas.decision import (
     Action,
     AdoptVm,
@@ -20,6 +21,7 @@ from schemas.decision import (
     RecordInstance,
     StartVm,
 )
+from schemas.lab import Pool
 from schemas.snapshot import Snapshot
 from schemas.status import Condition
 from schemas.vm import Bucket, Phase, Seat, Vm
@@ -213,8 +215,7 @@ def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
         pool_declared = snapshot.lab.pools.get(name)
         _check(pool_declared is not None, f"VMs would be created in {name}, which is not declared", name)
         if pool_declared is not None:
-            size = pool_declared.size if isinstance(pool_declared.size, int) else pool_declared.size.max
-            ceiling = size + (pool_declared.update.surge if name in replacing else 0)
+            ceiling = _most(pool_declared, snapshot) + (pool_declared.update.surge if name in replacing else 0)
             sentence = f"{name} would have {present[name] + number} VMs, above its ceiling of {ceiling}"
             _check(present[name] + number <= ceiling, sentence, name)
 
@@ -223,6 +224,12 @@ def _check_money(snapshot: Snapshot, decision: Decision) -> None:
     if overspending := find_overspending(snapshot, decision):
         pool, sentence = overspending
         _check(False, sentence, pool)
+
+
+def _most(pool: Pool, snapshot: Snapshot) -> int:
+    """The largest number that the declaration names for this moment."""
+    windows = [window.size for window in pool.schedule if open_span(window, snapshot.now)]
+    return max([pool.size if isinstance(pool.size, int) else pool.size.max, *windows])
 
 
 def _check_shards(snapshot: Snapshot, decision: Decision) -> None:

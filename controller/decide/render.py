@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from schemas.decision import Decision, Judgement, PoolOutlook
+from schemas.decision import Decision, Judgement, Opening, PoolOutlook
 
 from controller.decide.names import clock
 from controller.decide.work import describe
@@ -27,12 +27,20 @@ def _pool(decision: Decision, outlook: PoolOutlook) -> Iterator[str]:
     yield f"pool {outlook.name}: {figures}" + (f" ({buckets})" if buckets else "")
     yield from (f"  {describe(one)} because {one.reason}" for one in decision.actions if one.pool == outlook.name)
     yield from (f"  hold {one.what}: {one.reason}" for one in decision.held if one.pool == outlook.name)
+    yield from (f"  {opening_line(one)}" for one in outlook.openings)
     if outlook.next_at:
         yield f"  next try at {clock(outlook.next_at)}"
     yield from _judged([one for one in decision.judgements if one.pool == outlook.name])
     for condition in outlook.conditions:
         if condition.type in ALWAYS or not condition.good:
             yield f"  {condition.type}={condition.status} {condition.reason}: {condition.message}"
+
+
+def opening_line(one: Opening) -> str:
+    """A line of the calendar."""
+    words = "open" if one.is_open else "next"
+    lead = f", made from {clock(one.grows_at)}" if one.grows_at < one.from_at else ""
+    return f"{words}: {one.name}: {one.size} from {clock(one.from_at)} to {clock(one.to_at)}{lead}"
 
 
 def _judged(judgements: list[Judgement]) -> Iterator[str]:

@@ -46,22 +46,28 @@ def _is_replacing(vms: tuple[Judged, ...]) -> bool:
 
 def scale_in(work: Work) -> Work:
     """Ends free VMs above the target; those in use stay, however many they are."""
-    excess = work.capacity - work.target
+    want, kept = work.view.want, {one.vm.hostname for one in work.staying if _is_kept(work, one)}
+    excess = work.capacity - max(work.target, len(kept))
     if excess <= 0:
         return work
-    want = work.view.want
-    free = sorted(work.of(*ORDER), key=_dispensable)
+    free = sorted((one for one in work.of(*ORDER) if one.vm.hostname not in kept), key=_dispensable)
     reason = f"more VMs than the {want.words}" if work.view.declared else "its pool was removed"
     going = _not_needed(work, free, excess) if want.elastic else free[:excess]
-    kept = min(excess, len(free)) - len(going)
+    patient = min(excess, len(free)) - len(going)
     work = work.act_on([(one, end(one, reason)) for one in going])
-    if kept:
+    if patient:
         what = f"more than the {want.words}; kept while demand may come back: {PATIENCE}"
-        work = work.hold(f"end {counted(kept, 'VM')}", what).wait_until(_patience_ends(work, free))
+        work = work.hold(f"end {counted(patient, 'VM')}", what).wait_until(_patience_ends(work, free))
     if excess > len(free):
         what = counted(excess - len(free), "VM")
         work = work.hold(f"end {what}", f"{what} more than declared, all in use: each ends when it is released")
     return work
+
+
+def _is_kept(work: Work, one: Judged) -> bool:
+    """Made for a window whose end lets VMs stay. An edit of the pool since then is somebody's newer word."""
+    kept_since, vm = work.view.want.kept_since, one.vm
+    return kept_since is not None and vm.created_at < kept_since and vm.generation == work.view.row.generation
 
 
 def _not_needed(work: Work, free: list[Judged], excess: int) -> list[Judged]:

@@ -126,7 +126,7 @@ def survey(snapshot: Snapshot) -> Survey:
             bases=tuple(base for base in bases if base.pool == name and base.wanted),
             standing=frozenset(one.vm.region for one in judged[name]) | frozenset(tagged[name]),
             highest=max(row.counter, highest[name], judged[name][-1].number if judged[name] else 0),
-            want=want_of(pool, judged[name], asked),
+            want=want_of(pool, judged[name], asked, snapshot.now),
             asked=asked,
         )
         views.append(view)

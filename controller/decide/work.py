@@ -84,7 +84,11 @@ class Work:
     @property
     def capacity(self) -> int:
         """Rows that are, or will become, VMs for people."""
-        return sum(one.bucket in CAPACITY and one.vm.hostname not in self.leaving for one in self.view.vms)
+        return len(self.staying)
+
+    @property
+    def staying(self) -> list[Judged]:
+        return [one for one in self.view.vms if one.bucket in CAPACITY and one.vm.hostname not in self.leaving]
 
     @property
     def adopted(self) -> int:

@@ -1,6 +1,7 @@
 """What happens to a simulated world between two steps: people, clouds and killed runs. Each takes a number to choose by."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -58,6 +59,13 @@ def _declare(world: Simulation, **changes: Any) -> None:
         world.pools = {**world.pools, "client": {**world.pools["client"], **changes}}
 
 
+def _schedule(world: Simulation, number: int) -> None:
+    """A window of ten minutes, now or in a while."""
+    begins = world.now + timedelta(minutes=number % 4)
+    window = {"from": begins.isoformat(), "to": (begins + timedelta(minutes=10)).isoformat(), "size": number % 6}
+    _declare(world, schedule=[{**window, "end": ("drain", "keep")[number % 2]}])
+
+
 def _stray(world: Simulation, number: int) -> None:
     world.launch(f"lablink-client-dev-{900 + number}", "client")
 
@@ -88,6 +96,7 @@ FAULTS: dict[str, Callable[[Simulation, int], None]] = {
     "demand": lambda world, number: _declare(
         world, size={"min": number % 2, "max": number % 7 + 1, "spare": number % 3}
     ),
+    "schedule": _schedule,
     "ask": lambda world, number: world.ask(("client", "other")[number % 2]),
     "give up": lambda world, number: world.waiting.clear(),
     "fail": _on_row(Seat.FREE, Seat.TAKEN, status=VmStatus.ERROR),

@@ -176,7 +176,7 @@ class Simulation:
                     pass
         for pool, number in creates.items():
             declared = snapshot.lab.pools[pool]
-            most = declared.size if isinstance(declared.size, int) else declared.size.max
+            most = max([self._most(pool), *(window.size for window in declared.schedule)])
             assert self.present(pool) + number <= most + declared.update.surge
 
     def _check_no_flapping(self, hostname: str, reason: str) -> None:
@@ -186,7 +186,7 @@ class Simulation:
             assert self.now - vm.created_at >= MINIMUM_AGE, f"{hostname} is young: {reason}"
 
     def _most(self, pool: str) -> int:
-        size = self.pools[pool]["size"]
+        size = self.pools.get(pool, {"size": 0})["size"]
         return int(size["max"]) if isinstance(size, dict) else int(size)
 
     def _check_two_looks_at_a_loss(self, hostname: str) -> None:

@@ -24,6 +24,16 @@ POOL = {
     "present": 5,
     "buckets": {"ready": 3, "booting": 2},
     "converged": False,
+    "openings": [
+        {
+            "name": "the window 'workshop'",
+            "size": 20,
+            "grows_at": "2026-11-02T08:45:00Z",
+            "from_at": "2026-11-02T09:00:00Z",
+            "to_at": "2026-11-02T17:00:00Z",
+            "is_open": False,
+        }
+    ],
     "conditions": [
         {
             "type": "Converged",
@@ -68,6 +78,7 @@ def test_status_without_a_terminal_is_plain_lines() -> None:
     assert done.out.splitlines() == [
         "desired state: version 3",
         "pool client: 5 declared, 3 ready, 2 booting (converging)",
+        "client: next: the window 'workshop': 20 from 2026-11-02 09:00:00 to 2026-11-02 17:00:00",
         "client: Stalled: 3 in a row",
         "client: waits to create 1: the pool is at its ceiling",
     ]

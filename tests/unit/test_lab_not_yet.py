@@ -10,7 +10,6 @@ from schemas.yaml_edit import render
 
 SET = {
     "pools.*.market": "spot",
-    "pools.*.schedule": [{"cron": "0 9 * * mon-fri", "for": "8h", "size": 5}],
     "pools.*.session.max": "12h",
     "pools.*.session.idle": "2h",
     "pools.*.session.after": "keep",
