@@ -137,7 +137,8 @@ def _login_page(after: str) -> str:
 async def same_site_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
     """Guard of everything: a page of another site must not make a browser change something here.
 
-    Not a plain function, which Litestar would run in a thread, for every call. Browsers name the relation of the sites (Fetch Metadata), but over plain HTTP only the `Origin`; programs send neither.
+    Browsers name the relation of the sites (Fetch Metadata), but over plain HTTP only the `Origin`; programs send neither.
+    Not a plain function, which Litestar would run in a thread, for every call.
     """
     if connection.scope.get("method") not in SAFE and not _is_from_here(connection):
         raise PermissionDeniedException(FOREIGN)

@@ -14,6 +14,7 @@ from controller.decide.forecast import Costs, month_of, reckon
 from controller.decide.price_table import AS_OF
 from controller.decide.prices import PriceList
 from controller.decide.tier import tier_parts
+from schemas.access import Scope
 from schemas.snapshot import Snapshot
 from store.approval import approve, read_approval
 from store.assignment import RECONCILE
@@ -117,7 +118,7 @@ def _describe_use(prices: PriceList, used: UsedVm | UsedSeat) -> dict[str, Any]:
     }
 
 
-@post("/desired/approve/{number:int}", status_code=200)
+@post("/desired/approve/{number:int}", status_code=200, scope=Scope.ADMIN)
 async def post_approve(request: AnyRequest, db: AnyDb, number: FromPath[int]) -> dict[str, Any]:
     """Let the version in force cost what it wants to; growth that waited for this goes on."""
     async with transaction(db) as conn:
