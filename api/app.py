@@ -20,6 +20,7 @@ from api import (
     log_reading,
     login,
     logs,
+    notifications,
     pools,
     queries,
     replay,
@@ -152,6 +153,7 @@ def list_routes() -> list[Any]:
         *replay.ROUTES,
         *costs.ROUTES,
         *tokens.ROUTES,
+        *notifications.ROUTES,
     ]
     return [
         *PEOPLE,

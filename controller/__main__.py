@@ -17,6 +17,7 @@ from controller.ec2 import Ec2
 from controller.leadership import stand_by
 from controller.live_prices import LOOK_S, refresh_prices
 from controller.loop import actuate_pool, reconcile_once
+from controller.notify.deliver import SLOW_S, deliver
 from controller.observe import observe_cloud
 from controller.runtime import Handler, Runtime
 from controller.wakeups import listen, watch_file
@@ -24,6 +25,7 @@ from controller.world import World
 from schemas.settings import Settings
 from store.db import Db, open_db
 from store.lease import Lease
+from store.notification import CHANNEL as NOTICE
 
 log = structlog.get_logger()
 
@@ -50,11 +52,12 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
             Handler("observe", lambda region: observe_cloud(world, region), ("look",), lambda: settings.listing_s),
             Handler("resolve", lambda pool: resolve_pool(world, pool), ("resolve",)),
             Handler("actuate", lambda pool: actuate_pool(world, actuator, pool), ("actuate",)),
+            Handler("notify", lambda _: deliver(world), (NOTICE,), lambda: SLOW_S, keyed=False),
             Handler("prices", lambda _: refresh_prices(world), (), lambda: LOOK_S),
         )
         async with anyio.create_task_group() as group:
             group.start_soon(runtime.run)
-            group.start_soon(listen, settings.database_dsn, NOTIFIED, runtime.wake)
+            group.start_soon(listen, settings.database_dsn, (*NOTIFIED, NOTICE), runtime.wake)
             if settings.desired_file:
                 group.start_soon(watch_file, settings.desired_file.absolute(), runtime.wake)
             await stopping.wait()

@@ -123,6 +123,15 @@ class Ec2:
         )
         return [str(product) for product in found["PriceList"]]
 
+    async def publish(self, topic_arn: str, subject: str, text: str) -> None:
+        """One message to a topic of SNS; its subject is cut to what mail subscribers can get."""
+        region = topic_arn.split(":")[3]
+        line = " ".join(subject.encode("ascii", "replace").decode().split())[:100]
+        what = f"publishing to SNS in {region}"
+        await self._call(
+            what, lambda: self._client("sns", region).publish(TopicArn=topic_arn, Subject=line, Message=text)
+        )
+
     async def find_base(self, region: str, name: str, iam_name: str) -> dict[str, str]:
         """What exists of a base under its names, by the keys of `var.adopt` in terraform/pool."""
         return await self._call(f"looking for the base {name} in {region}", self._find_base, region, name, iam_name)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lablink import desired, explain, fleet, money, programs
+from lablink import desired, explain, fleet, money, notify, programs
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         programs.controller,
         programs.migrate,
     ),
-    "See": (fleet.status, fleet.vms, fleet.why, fleet.events, explain.replay, money.costs),
+    "See": (fleet.status, fleet.vms, fleet.why, fleet.events, explain.replay, money.costs, notify.notify),
     "Change": (
         fleet.scale,
         fleet.pause,

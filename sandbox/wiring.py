@@ -66,6 +66,7 @@ def render_environment(options: Options, folder: Folder, outside: Outside, port:
         "LABLINK_HOST": HOST,
         "LABLINK_PORT": str(port),
         "LABLINK_ALLOCATOR_URL": f"http://{HOST}:{port}",
+        "LABLINK_NOTIFY_LOCAL": "true",
         "LABLINK_ADMIN_USER": "admin",
         "LABLINK_ADMIN_PASSWORD_HASH": folder.admin_password_hash,
     }

@@ -1,20 +1,23 @@
 """The allocator and what stands around it, as `lablink.yaml` declares it; part of `schemas.lab`."""
 
+import hashlib
 import re
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from schemas.aws_values import AllocationId, Arn, BucketName, Gigabytes, HostedZoneId, InstanceType, RdsClass, TopicArn
 from schemas.lab_pool import Declared, Ssh, Volume
+from schemas.notification import Severity, severity_of
 from schemas.values import (
     Domain,
     Email,
     Flag,
-    HttpsUrl,
     OptionalEmail,
     OptionalImage,
     PositiveDuration,
+    ReceiverUrl,
     Whole,
     Written,
     parse_duration,
@@ -207,18 +210,19 @@ class Backup(Declared):
 class Notify(Declared):
     """One receiver of notifications, by exactly one way."""
 
-    webhook: HttpsUrl | None = None
-    slack: HttpsUrl | None = None
+    webhook: ReceiverUrl | None = None
+    """Gets a POST with a JSON body that is signed (`lablink notify key`)."""
+    slack: ReceiverUrl | None = None
     """Address of a Slack incoming webhook."""
     sns: TopicArn | None = None
     email: Email | None = None
-    on: Annotated[
-        tuple[
-            Annotated[str, Written(r"[A-Z][A-Za-z]{2,59}", "must be the name of a condition, such as PoolStalled")], ...
-        ],
-        Field(min_length=1),
-    ]
-    """Conditions to be told of, such as PoolStalled, BudgetReached, VmUnhealthy."""
+    """Needs a mail server in the environment: LABLINK_SMTP_HOST, LABLINK_SMTP_FROM."""
+    on: tuple[
+        Annotated[str, Written(r"[A-Z][A-Za-z]{2,59}", "must be the name of a condition, such as PoolStalled")], ...
+    ] = ()
+    """Conditions to be told of, such as PoolStalled, BudgetReached, VmUnhealthy; empty: all that are as severe as `severity`."""
+    severity: Literal["info", "warning", "critical"] = "warning"
+    """The least that is told where `on` names nothing."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -226,6 +230,33 @@ class Notify(Declared):
         if len(ways) != 1:
             raise refuse("needs exactly one of webhook, slack, sns and email")
         return self
+
+    @property
+    def way(self) -> str:
+        return next(way for way in ("webhook", "slack", "sns", "email") if getattr(self, way) is not None)
+
+    @property
+    def target(self) -> str:
+        """The address itself, which may hold a secret."""
+        return str(getattr(self, self.way))
+
+    @property
+    def shown(self) -> str:
+        """The address without what may be a secret: the host of a URL."""
+        target = self.target
+        return urlsplit(target).hostname or "" if self.way in ("webhook", "slack") else target
+
+    @property
+    def digest(self) -> str:
+        """What the record knows it by."""
+        return hashlib.sha256(f"{self.way} {self.target}".encode()).hexdigest()[:32]
+
+    def wants(self, condition: str) -> bool:
+        """Whether this receiver is told of a condition; `PoolStalled` means `Stalled` of a pool."""
+        if self.on:
+            return condition in self.on or f"Pool{condition}" in self.on
+        order = list(Severity)
+        return order.index(severity_of(condition)) >= order.index(Severity(self.severity))
 
 
 class Desired(Declared):

@@ -30,7 +30,6 @@ NOT_YET = (
     "pools.*.drift",
     "pools.*.access_code",
     "courses",
-    "notify",
 )
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html

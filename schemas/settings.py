@@ -3,9 +3,11 @@
 Read once by the wiring of each program (`python -m api`, `python -m controller`, `lablink`) and handed down.
 """
 
+import hashlib
+import hmac
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -42,6 +44,17 @@ class Settings(BaseSettings):
     encryption_key: SecretStr = Field(default=SecretStr(""), description="32 bytes in base64")
     log_token: SecretStr = SecretStr("")
 
+    notify_secret: SecretStr = Field(
+        default=SecretStr(""), description="signs webhooks; empty: a key made from the deployment secret"
+    )
+    notify_local: bool = Field(default=False, description="lets webhooks lead to plain http and to this network")
+    smtp_host: str = Field(default="", description="mail server for notifications by email")
+    smtp_port: int = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    smtp_from: str = "lablink@localhost"
+
     lease_ttl_s: float = 15.0
     tick_s: float = 10.0  # a tick without any wake-up
     listing_s: float = 30.0  # between two listings of EC2 at rest
@@ -60,7 +73,7 @@ class Settings(BaseSettings):
         if not folder:
             return values
         found = {}
-        for name in ("deployment_secret", "encryption_key", "log_token"):
+        for name in ("deployment_secret", "encryption_key", "log_token", "notify_secret", "smtp_password"):
             path = Path(str(folder)) / name
             if not values.get(name) and path.is_file():
                 found[name] = path.read_text().strip()
@@ -79,3 +92,9 @@ class Settings(BaseSettings):
     def secure(self) -> bool:
         """Whether browsers reach us by TLS, so that cookies can be for TLS alone."""
         return self.allocator_url.startswith("https:")
+
+    @property
+    def notify_key(self) -> bytes:
+        """What webhooks are signed with: 32 bytes."""
+        secret = self.notify_secret.get_secret_value() or self.deployment_secret.get_secret_value()
+        return hmac.new(secret.encode(), b"lablink notify", hashlib.sha256).digest()

@@ -212,11 +212,11 @@ Domain = Annotated[
         "must be a domain name such as lablink.example.org",
     ),
 ]
-HttpsUrl = Annotated[
+ReceiverUrl = Annotated[
     str,
     Written(
-        r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?",
-        "must be a URL that begins with https://",
+        r"(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[!-~]*)?",
+        "must be a URL that begins with https:// (or http://127.0.0.1, to try things out)",
     ),
 ]
 Repository = Annotated[

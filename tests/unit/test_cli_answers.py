@@ -316,3 +316,42 @@ def test_costs_are_a_table_with_what_is_not_in_it() -> None:
 def test_approving_says_what_the_server_says() -> None:
     with answering({"POST /api/v1/desired/approve/4": Answer(200, {"message": "version 4 is approved"})}):
         assert run_cli("approve", "4").out == "Version 4 is approved.\n"
+
+
+RECEIVERS = [{"way": "slack", "to": "hooks.slack.com", "on": ["PoolStalled"], "severity": "warning"}]
+MESSAGE = {
+    "id": 3,
+    "at": "2026-11-01T09:00:00Z",
+    "to": "hooks.slack.com",
+    "topic": "test",
+    "state": "test",
+    "message": "a test",
+    "attempts": 1,
+    "outcome": "sent",
+    "error": None,
+}
+
+
+def test_notify_lists_receivers_and_what_became_of_messages() -> None:
+    found = {"receivers": RECEIVERS, "items": [MESSAGE], "next": None}
+    with answering({"GET /api/v1/notify": Answer(200, found)}):
+        lines = run_cli("notify").out.splitlines()
+    assert lines[0] == "slack hooks.slack.com: PoolStalled from warning on"
+    assert lines[2].split()[-2:] == ["test", "sent"]
+
+
+def test_notify_test_says_whom_it_reached() -> None:
+    failed = {**MESSAGE, "id": 4, "to": "example.org", "outcome": "given up", "error": "it answered 500"}
+    answers = {
+        "POST /api/v1/notify/test": Answer(200, {"items": [{"id": 3}, {"id": 4}]}),
+        "GET /api/v1/notify": Answer(200, {"receivers": RECEIVERS, "items": [failed, MESSAGE], "next": None}),
+    }
+    with answering(answers):
+        done = run_cli("notify", "test")
+    assert done.out.splitlines() == ["hooks.slack.com: sent", "example.org: given up (it answered 500)"]
+    assert (done.status, done.err) == (1, "Not every receiver was reached.\n")
+
+
+def test_notify_key_prints_nothing_but_the_key() -> None:
+    with answering({"POST /api/v1/notify/key": Answer(200, {"key": "ab12"})}):
+        assert run_cli("notify", "key").out == "ab12\n"

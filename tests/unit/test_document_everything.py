@@ -80,7 +80,6 @@ ACTED_ON = {
     "pools.client.health.reboot_first": False,
     "pools.client.drift": "report",
     "courses": {},
-    "notify": [],
 }
 
 
@@ -98,7 +97,6 @@ def test_only_what_nothing_acts_on_yet_is_refused() -> None:
         "pools.client.health.reboot_first",
         "pools.client.drift",
         "courses",
-        "notify",
     ]
 
 

@@ -216,7 +216,7 @@ def test_the_hash_is_not_shown_by_repr() -> None:
         (Notify, {"on": ["PoolStalled"]}, "exactly one"),
         (Notify, {"on": ["PoolStalled"], "webhook": "http://x.org/"}, "https://"),
         (Notify, {"on": ["PoolStalled"], "email": "a@x.org", "slack": "https://x.org/"}, "exactly one"),
-        (Notify, {"on": [], "email": "a@x.org"}, "at least 1"),
+        (Notify, {"severity": "dire", "email": "a@x.org"}, "critical"),
         (Notify, {"on": ["pool stalled"], "email": "a@x.org"}, "name of a condition"),
         (Course, {**DATES, "pool": "client", "seats": 0}, "greater than or equal to 1"),
         (Course, {"pool": "client", "seats": 1, "from": DATES["to"], "to": DATES["from"]}, "after `from`"),
