@@ -10,13 +10,16 @@ import structlog
 from litestar import Litestar, Router
 from litestar.datastructures import CacheControlHeader, State
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
+from litestar.plugins.pydantic import PydanticPlugin
 from litestar.static_files import create_static_files_router
 
 from api import (
+    capacity,
     costs,
     desired,
     events,
+    history,
+    launch,
     log_reading,
     login,
     logs,
@@ -43,6 +46,7 @@ from api.intake import Intake
 from api.listen import Listener
 from api.log_feed import LogFeed
 from api.log_writer import LogWriter
+from api.openapi import complete, make_config
 from api.outlook import Outlook
 from api.pages.engine import make_templates
 from api.pages.free import FreeCount
@@ -127,7 +131,8 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "log_feed": log_feed,
         "settings": settings,
     }
-    return Litestar(
+    documented = make_config()
+    app = Litestar(
         route_handlers=list_routes(),
         before_send=[add_headers(settings)],
         dependencies={name: _provide(part) for name, part in parts.items()},
@@ -135,11 +140,15 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         guards=[same_site_only],
         lifespan=[lambda _: _running(loops, contacts)],
         logging_config=None,
-        openapi_config=OpenAPIConfig(title="LabLink", version="1", path="/schema"),
+        openapi_config=documented,
+        # None: as strict as each field says that it is; a bool in this place would overrule the fields.
+        plugins=[PydanticPlugin(validate_strict=None)],  # type: ignore[arg-type]
         request_max_body_size=LARGEST_BODY,
         state=State({**state, "waiters": waiters}),
         template_config=make_templates(),
     )
+    complete(app, documented)
+    return app
 
 
 def list_routes() -> list[Any]:
@@ -149,8 +158,10 @@ def list_routes() -> list[Any]:
         *pools.ROUTES,
         *vms.ROUTES,
         *events.ROUTES,
-        *status.ROUTES,
+        *history.ROUTES,
         *replay.ROUTES,
+        *capacity.ROUTES,
+        *status.ROUTES,
         *costs.ROUTES,
         *tokens.ROUTES,
         *notifications.ROUTES,
@@ -165,6 +176,7 @@ def list_routes() -> list[Any]:
         *logs.ROUTES,
         *log_reading.ROUTES,
         *login.ROUTES,
+        *launch.ROUTES,
         Router("/api/v1", route_handlers=ours, guards=[in_scope]),
         create_static_files_router(path="/static", directories=[HERE / "static"], cache_control=FILES_LAST),
     ]

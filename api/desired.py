@@ -6,13 +6,16 @@ import anyio
 from litestar import Request, Response, get, post, put
 from litestar.params import FromPath
 
+from api.answers import DecisionShown, DesiredShown, Page, VersionMade
 from api.errors import BadInputError
+from api.openapi import reading_text
 from api.paging import Limit, NumberCursor, page
 from api.parts import AnyDb, TheDesired, TheOutlook
 from controller.decide.impact import total, weigh
 from controller.decide.render import render_decision
 from schemas.access import Scope
 from schemas.document import Parsed, parse_lab
+from schemas.version import Version
 from store.assignment import RECONCILE
 from store.db import Db, notify, transaction
 from store.desired import Change, append_version, list_versions, read_newest, read_version
@@ -22,16 +25,20 @@ ORIGIN = "lablink.yaml"
 
 
 @get("/desired")
-async def get_desired(db: AnyDb) -> Response[dict[str, Any]]:
+async def get_desired(db: AnyDb) -> Response[DesiredShown]:
     """The version in force with its text; version 0 with an empty text before the first one."""
     async with db.connection() as conn:
         newest = await read_newest(conn)
-    body = newest.model_dump(mode="json") if newest else {"version": 0, "yaml": ""}
-    return Response(body, headers={"ETag": f'"{body["version"]}"'})
+    body = DesiredShown(**dict(newest)) if newest else DesiredShown(version=0, yaml="")
+    return Response(body, headers={"ETag": f'"{body.version}"'})
 
 
-@put("/desired", scope=Scope.ADMIN)
-async def put_desired(request: AnyRequest, db: AnyDb, desired: TheDesired) -> dict[str, Any]:
+WHOLE = reading_text("application/yaml", "The whole of lablink.yaml.")
+MAYBE = reading_text("application/yaml", "The whole of lablink.yaml; empty: the one in force.", required=False)
+
+
+@put("/desired", operation_class=WHOLE, scope=Scope.ADMIN)
+async def put_desired(request: AnyRequest, db: AnyDb, desired: TheDesired) -> VersionMade:
     """Put a YAML document in force. `If-Match` names the version that it was made from (0: none yet)."""
     based_on = read_match(request.headers.get("if-match"))
     parsed = await read_document(request)
@@ -39,13 +46,17 @@ async def put_desired(request: AnyRequest, db: AnyDb, desired: TheDesired) -> di
     return await accept(db, desired, change, based_on)
 
 
-async def accept(db: Db, desired: TheDesired, change: Change, based_on: int | None) -> dict[str, Any]:
+async def accept(db: Db, desired: TheDesired, change: Change, based_on: int | None) -> VersionMade:
     """A change becomes the version in force, and the controller is woken. Raises DesiredConflict."""
     async with transaction(db) as conn:
         version = await append_version(conn, change, based_on)
         await notify(conn, RECONCILE)
     desired.forget()
-    return version.model_dump(mode="json", exclude={"yaml"})
+    return made_of(version)
+
+
+def made_of(version: Version) -> VersionMade:
+    return VersionMade(**version.model_dump(exclude={"yaml"}))
 
 
 def read_match(header: str | None) -> int | None:
@@ -66,25 +77,22 @@ async def read_document(request: AnyRequest) -> Parsed:
 
 
 @get("/desired/versions")
-async def get_versions(db: AnyDb, after: NumberCursor = None, limit: Limit = 100) -> dict[str, Any]:
+async def get_versions(db: AnyDb, after: NumberCursor = None, limit: Limit = 100) -> Page[VersionMade]:
     """Versions, newest first, without their texts."""
     async with db.connection() as conn:
         versions = await list_versions(conn, before=after, limit=limit)
-    found = page(versions, limit, lambda version: version.version)
-    for item in found["items"]:
-        del item["yaml"]
-    return found
+    return page([made_of(version) for version in versions], limit, lambda version: version.version)
 
 
 @get("/desired/versions/{number:int}")
-async def get_version(db: AnyDb, number: FromPath[int]) -> dict[str, Any]:
+async def get_version(db: AnyDb, number: FromPath[int]) -> Version:
     """One version with its text."""
     async with db.connection() as conn:
-        return (await read_version(conn, number)).model_dump(mode="json")
+        return await read_version(conn, number)
 
 
 @post("/desired/rollback/{number:int}", status_code=200, scope=Scope.ADMIN)
-async def post_rollback(request: AnyRequest, db: AnyDb, desired: TheDesired, number: FromPath[int]) -> dict[str, Any]:
+async def post_rollback(request: AnyRequest, db: AnyDb, desired: TheDesired, number: FromPath[int]) -> VersionMade:
     """Make a new version out of an old text. The text is judged again: what may be declared can have changed."""
     async with db.connection() as conn:
         old = await read_version(conn, number)
@@ -94,8 +102,8 @@ async def post_rollback(request: AnyRequest, db: AnyDb, desired: TheDesired, num
     return await accept(db, desired, change, newest.version if newest else None)
 
 
-@post("/preview", status_code=200, scope=Scope.READ)
-async def post_preview(request: AnyRequest, outlook: TheOutlook) -> Response[Any]:
+@post("/preview", status_code=200, operation_class=MAYBE, scope=Scope.READ)
+async def post_preview(request: AnyRequest, outlook: TheOutlook) -> Response[DecisionShown] | Response[str]:
     """What a document (or, with an empty body, the one in force) would make happen: JSON, or text for `Accept: text/plain`."""
     parsed = await read_document(request) if await request.body() else None
     view = await outlook.look_ahead(parsed.lab if parsed else None)
@@ -107,7 +115,7 @@ async def post_preview(request: AnyRequest, outlook: TheOutlook) -> Response[Any
         return Response(rendered, media_type="text/plain")
     by_pool = {name: impact.sentence for name, impact in impacts.items()}
     found = {"rendered": rendered, "summary": summary, "impact": by_pool, "needs_approval": waits}
-    return Response({**view.decision.model_dump(mode="json"), **found})
+    return Response(DecisionShown(**dict(view.decision), **found))
 
 
 ROUTES = [get_desired, put_desired, get_versions, get_version, post_rollback, post_preview]

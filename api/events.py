@@ -1,26 +1,33 @@
-"""`/api/v1/events`: what happened, as a page or as a stream of server-sent events; and `/api/v1/runs`."""
+"""`/api/v1/events`: what happened, as a page or as a stream of server-sent events."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import anyio
 from litestar import Request, Response, get
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromQuery, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from api.errors import NotFoundError
+from api.answers import Page
 from api.paging import Limit, NumberCursor, page
 from api.parts import AnyDb, TheFeed
 from api.signal import Signal
+from schemas.status import Event
 from store.db import Db
 from store.event import read_events
-from store.run_history import list_runs, read_run
 
 Subject = Annotated[
     str | None, QueryParameter(max_length=300, description="Only about this: pool/client, vm/NAME, desired.")
 ]
 QUIET_S = 15.0  # a stream without news says so this often, so that proxies keep it
 AT_ONCE = 500
+
+
+class Filters(TypedDict):
+    """Which events are wanted; None: any."""
+
+    subject: str | None
+    pool: str | None
 
 
 @get("/events")
@@ -31,25 +38,25 @@ async def get_events(
     *,
     after: NumberCursor = None,
     subject: Subject = None,
+    pool: FromQuery[str | None] = None,
     limit: Limit = 100,
-) -> Response[Any]:
+) -> Response[Page[Event]] | ServerSentEvent:
     """Events in their order, after a cursor or the newest; with `Accept: text/event-stream` they go on for ever."""
+    about: Filters = {"subject": subject, "pool": pool}
     if "text/event-stream" in request.headers.get("accept", ""):
         seen = request.headers.get("last-event-id", "")
-        start = int(seen) if seen.isdecimal() and len(seen) < 19 else after
-        return ServerSentEvent(_follow(db, feed, start, subject), headers={"X-Accel-Buffering": "no"})
+        start = int(seen) if seen.isascii() and seen.isdecimal() and len(seen) < 19 else after
+        return ServerSentEvent(_follow(db, feed, start, about), headers={"X-Accel-Buffering": "no"})
     async with db.connection() as conn:
-        events = await read_events(conn, after=after, subject=subject, limit=limit)
+        events = await read_events(conn, after=after, limit=limit, **about)
     return Response(page(events, limit, lambda event: event.id))
 
 
-async def _follow(
-    db: Db, feed: Signal, after: int | None, subject: str | None
-) -> AsyncIterator[ServerSentEventMessage]:
+async def _follow(db: Db, feed: Signal, after: int | None, about: Filters) -> AsyncIterator[ServerSentEventMessage]:
     while not feed.closed:
         rung = feed.mark()
         async with db.connection() as conn:
-            events = await read_events(conn, after=after, subject=subject, limit=AT_ONCE)
+            events = await read_events(conn, after=after, limit=AT_ONCE, **about)
         for event in events:
             after = event.id
             yield ServerSentEventMessage(data=event.model_dump_json(), id=event.id, event="event")
@@ -62,24 +69,4 @@ async def _follow(
             yield ServerSentEventMessage(comment="quiet")
 
 
-@get("/runs")
-async def get_runs(
-    db: AnyDb, pool: FromQuery[str | None] = None, after: NumberCursor = None, limit: Limit = 100
-) -> dict[str, Any]:
-    """Terraform runs, newest first."""
-    async with db.connection() as conn:
-        runs = await list_runs(conn, pool=pool, before=after, limit=limit)
-    return page(runs, limit, lambda run: run.id)
-
-
-@get("/runs/{run_id:int}")
-async def get_run(db: AnyDb, run_id: FromPath[int]) -> dict[str, Any]:
-    """One Terraform run with its output."""
-    async with db.connection() as conn:
-        run = await read_run(conn, run_id) if 0 < run_id < 2**63 else None
-    if run is None:
-        raise NotFoundError(f"there is no run {run_id}")
-    return run.model_dump(mode="json")
-
-
-ROUTES = [get_events, get_runs, get_run]
+ROUTES = [get_events]

@@ -14,15 +14,22 @@ NOT_READ = (SerializationException, RecursionError, ValueError, LookupError)  # 
 
 
 async def read_fields(request: Request[Any, Any, Any], wanted: str) -> Mapping[str, str]:
-    """By what the call says of its body; trimmed but for a password, and an empty text for what did not come. `wanted` is what to send instead of a mistake."""
-    if len(await request.body()) > LONGEST_BODY:
+    """The texts among the values, trimmed but for a password, and an empty text for what did not come."""
+    fields = await read_values(request, wanted)
+    texts = {str(name): value for name, value in fields.items() if isinstance(value, str)}
+    return defaultdict(str, {name: value if name == "password" else value.strip() for name, value in texts.items()})
+
+
+async def read_values(request: Request[Any, Any, Any], wanted: str) -> Mapping[str, Any]:
+    """By what the call says of its body; an empty one has none. `wanted` is what to send instead of a mistake."""
+    body = await request.body()
+    if len(body) > LONGEST_BODY:
         raise TooLargeError(f"the body is too long; send {wanted}, nothing else")
     is_json = "json" in request.headers.get("content-type", "")
     try:
-        fields: Any = await request.json() if is_json else await request.form()
+        fields: Any = (await request.json() if body else {}) if is_json else await request.form()
     except NOT_READ:
         raise BadInputError("the body is not a well-formed form or JSON") from None
     if not isinstance(fields, Mapping):
         raise BadInputError(f"send a form or a JSON object with {wanted}")
-    texts = {str(name): value for name, value in fields.items() if isinstance(value, str)}
-    return defaultdict(str, {name: value if name == "password" else value.strip() for name, value in texts.items()})
+    return fields

@@ -4,8 +4,8 @@ Nothing is written. What only the controller knows is taken from the conditions 
 taken as fresh, and while none does, nothing is known of the cloud.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from time import monotonic
 
 from anyio import to_thread
@@ -15,7 +15,7 @@ from api.errors import NotNowError
 from controller.decide.approval import weigh_change
 from controller.decide.pool import decide
 from controller.decide.prices import PriceList
-from schemas.decision import Decision
+from schemas.decision import Decision, Judgement
 from schemas.lab import Lab
 from schemas.pool import PoolRow
 from schemas.snapshot import Listing, Snapshot
@@ -35,6 +35,7 @@ class View:
     snapshot: Snapshot
     decision: Decision
     fresh_until: float
+    judged: Mapping[str, Judgement] = field(default_factory=dict)  # by host name
 
 
 class Outlook:
@@ -67,7 +68,8 @@ class Outlook:
         snapshot = await self._snapshot()
         decision = await to_thread.run_sync(decide, snapshot)
         now = monotonic()
-        self._view = View(snapshot, decision, now + max(FRESH_S, (now - began) / SHARE))
+        judged = {one.subject: one for one in decision.judgements}
+        self._view = View(snapshot, decision, now + max(FRESH_S, (now - began) / SHARE), judged)
         return [self._view] * len(askers)
 
     async def _snapshot(self) -> Snapshot:

@@ -4,57 +4,87 @@ from typing import Any
 
 from litestar import Request, get, patch, post
 from litestar.params import FromPath, JSONBody
+from pydantic import BaseModel, ConfigDict
 
-from api.desired import accept
+from api.answers import Page, PoolDeclared, PoolShown, Retried, VersionMade
+from api.desired import read_match
+from api.edits import BOUNDS, edit_in_force, edit_pool
 from api.errors import BadInputError, NotFoundError
-from api.in_force import DesiredInForce
 from api.outlook import View
+from api.paging import Limit, NameCursor, page
 from api.parts import AnyDb, TheDesired, TheOutlook
 from controller.decide.work import BROKEN
 from schemas.access import Scope
 from schemas.decision import Judgement
-from schemas.document import edit_lab, parse_lab
+from schemas.values import Flag, Size
 from schemas.vm import Bucket
 from store.assignment import RECONCILE, release_vm
 from store.db import Connection, notify, transaction
-from store.desired import Change, InForce
 from store.event import write_event
 from store.pool import retry_pool
 from store.seat import drain_seat, lock_pool
 
-CHANGEABLE = frozenset({"size", "paused"})
+
+class Bounds(BaseModel):
+    """An elastic size: assigned + waiting + spare, clamped to `min` and `max`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min: Size | None = None
+    max: Size
+    spare: Size | None = None
+
+
+class PoolChange(BaseModel):
+    """What is to change of a pool's declaration. `size` makes the size a number or elastic; the bounds change alone."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"size": 5}, {"max": 20, "spare": 2}]})
+
+    size: Size | Bounds | None = None
+    min: Size | None = None
+    max: Size | None = None
+    spare: Size | None = None
+    paused: Flag | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Those that were sent; raises BadInputError when none was, or when they contradict each other."""
+        sent = self.model_dump(exclude_none=True)
+        if not sent:
+            raise BadInputError(f"send what is to change, of {', '.join(sorted(type(self).model_fields))}")
+        if "size" in sent and any(bound in sent for bound in BOUNDS):
+            raise BadInputError("send either the whole `size` or its bounds `min`, `max` and `spare`")
+        return sent
 
 
 @get("/pools")
-async def get_pools(outlook: TheOutlook) -> dict[str, Any]:
-    """All pools, removed ones too while they have VMs."""
+async def get_pools(outlook: TheOutlook, after: NameCursor = "", limit: Limit = 100) -> Page[PoolShown]:
+    """Pools by name, removed ones too while they have VMs."""
     view = await outlook.read()
-    return {"items": [describe_pool(view, name) for name in view.decision.pools], "next": None}
+    names = sorted(name for name in view.decision.pools if name > after)[:limit]
+    return page([describe_pool(view, name) for name in names], limit, lambda pool: pool.name)
 
 
 @get("/pools/{name:str}")
-async def get_pool(outlook: TheOutlook, name: FromPath[str]) -> dict[str, Any]:
+async def get_pool(outlook: TheOutlook, name: FromPath[str]) -> PoolDeclared:
     """One pool: its declaration, figures, conditions, and what is held back."""
     view = await outlook.read()
     if name not in view.decision.pools:
         raise NotFoundError(f"there is no pool {name!r}")
-    declared = view.snapshot.lab.pools.get(name)
-    return {**describe_pool(view, name), "declaration": declared.model_dump(mode="json") if declared else None}
+    return PoolDeclared(**dict(describe_pool(view, name)), declaration=view.snapshot.lab.pools.get(name))
 
 
-def describe_pool(view: View, name: str) -> dict[str, Any]:
+def describe_pool(view: View, name: str) -> PoolShown:
     """The figures of a pool as decided, the recorded conditions, and the next things that happen or wait."""
     outlook, row = view.decision.pools[name], view.snapshot.pools.get(name)
     conditions = {condition.type: condition for condition in outlook.conditions}
     if row:
         # A recorded condition keeps the moment since when it holds; actuation's exist only in the record.
         conditions |= {kind: old for kind, old in row.conditions.items() if _is_current(old, conditions.get(kind))}
-    return {
-        **outlook.model_dump(mode="json", exclude={"conditions"}),
-        "conditions": [condition.model_dump(mode="json") for condition in conditions.values()],
-        "held": [held.model_dump(mode="json") for held in view.decision.held if held.pool == name],
-        "actions": [action.model_dump(mode="json") for action in view.decision.actions if action.pool == name],
-    }
+    return PoolShown(
+        **dict(outlook) | {"conditions": tuple(conditions.values())},
+        held=[held for held in view.decision.held if held.pool == name],
+        actions=[action for action in view.decision.actions if action.pool == name],
+    )
 
 
 def _is_current(recorded: Any, decided: Any) -> bool:
@@ -63,34 +93,16 @@ def _is_current(recorded: Any, decided: Any) -> bool:
 
 @patch("/pools/{name:str}", scope=Scope.OPERATE)
 async def patch_pool(
-    request: Request[Any, Any, Any],
-    data: JSONBody[dict[str, Any]],
-    db: AnyDb,
-    desired: TheDesired,
-    name: FromPath[str],
-) -> dict[str, Any]:
-    """Declare another `size`, or `paused`: a new version of the document, comments kept. The document judges the values."""
-    if not data or not data.keys() <= CHANGEABLE:
-        raise BadInputError(f"send what is to change, of {', '.join(sorted(CHANGEABLE))}, and nothing else")
-    in_force = await read_declared(desired, name)
-    text = edit_lab(in_force.yaml, {f"pools.{name}.{field}": value for field, value in data.items()})
-    change = Change(text, parse_lab(text).lab, request.state.actor, "api")
-    return await accept(db, desired, change, in_force.version)
-
-
-async def read_declared(desired: DesiredInForce, pool: str) -> InForce:
-    """The document in force, which declares this pool; raises NotFoundError."""
-    desired.forget()  # an edit is made from the newest text there is
-    in_force = await desired.read()
-    if in_force is None or pool not in in_force.lab.pools:
-        raise NotFoundError(f"there is no pool {pool!r} in the document in force")
-    return in_force
+    request: Request[Any, Any, Any], data: JSONBody[PoolChange], db: AnyDb, desired: TheDesired, name: FromPath[str]
+) -> VersionMade:
+    """Declare another size, or `paused`: a new version of the document, comments kept. `If-Match` may name the version it is meant for."""
+    match = request.headers.get("if-match")
+    based_on = read_match(match) if match else None
+    return await edit_in_force(db, desired, edit_pool(name, data.fields()), request.state.actor, based_on)
 
 
 @post("/pools/{name:str}/retry", status_code=200, scope=Scope.OPERATE)
-async def post_retry(
-    request: Request[Any, Any, Any], db: AnyDb, outlook: TheOutlook, name: FromPath[str]
-) -> dict[str, Any]:
+async def post_retry(request: Request[Any, Any, Any], db: AnyDb, outlook: TheOutlook, name: FromPath[str]) -> Retried:
     """A person has looked: failures are forgotten, and every VM that is lost or broken is given up, however many they are.
 
     Nobody's working VM is ended: one that somebody has is given up only when its instance is gone.
@@ -109,7 +121,7 @@ async def post_retry(
         message = f"tried again without waiting; given up: {', '.join(given_up) or 'no VM'}"
         await write_event(conn, request.state.actor, f"pool/{name}", "RetryAsked", message)
         await notify(conn, RECONCILE, name)
-    return {"message": message, "replaced": given_up}
+    return Retried(message=message, replaced=given_up)
 
 
 async def _give_up(conn: Connection, pool: str, broken: Judgement, actor: str) -> bool:

@@ -23,7 +23,7 @@ async def get_free_count(db: AnyDb) -> dict[str, int]:
         return {"count": await count_free(conn)}
 
 
-@get("/api/vm-status", guards=[admin_unless_public])
+@get("/api/vm-status", guards=[admin_unless_public], raises=[NotFoundError])
 async def get_statuses(db: AnyDb) -> dict[str, str]:
     """The status of every VM, by host name; 404 when there are none."""
     async with db.connection() as conn:

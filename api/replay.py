@@ -1,12 +1,11 @@
 """`/api/v1/ticks/{id}`: a stored tick decided once more by today's code, and whether the answer is still the one that was acted on."""
 
-from typing import Any
-
 from anyio import to_thread
 from litestar import get
 from litestar.params import FromPath
 from pydantic import ValidationError
 
+from api.answers import TickReplayed
 from api.errors import ConflictError, NotFoundError
 from api.parts import AnyDb
 from controller.decide.invariants import drop_unlawful
@@ -20,7 +19,7 @@ from store.tick import read_tick
 
 
 @get("/ticks/{tick_id:int}")
-async def get_tick(db: AnyDb, tick_id: FromPath[int]) -> dict[str, Any]:
+async def get_tick(db: AnyDb, tick_id: FromPath[int]) -> TickReplayed:
     """What the tick decided, what would be decided of the same snapshot now, and the difference between both as text.
 
     What it saw stays in the record: the document in it may hold access codes and the addresses of receivers.
@@ -28,15 +27,15 @@ async def get_tick(db: AnyDb, tick_id: FromPath[int]) -> dict[str, Any]:
     snapshot, decided = await _read(db, tick_id)
     again = await to_thread.run_sync(_decide_again, snapshot)
     before, after = render_decision(decided), render_decision(again)
-    return {
-        "id": tick_id,
-        "at": decided.now.isoformat().replace("+00:00", "Z"),
-        "version": decided.version,
-        "same": again == decided,
-        "decision": decided.model_dump(mode="json"),
-        "rendered": before,
-        "difference": diff_texts(before, after, ("decided then", "decided now")),
-    }
+    return TickReplayed(
+        id=tick_id,
+        at=decided.now,
+        version=decided.version,
+        same=again == decided,
+        decision=decided,
+        rendered=before,
+        difference=diff_texts(before, after, ("decided then", "decided now")),
+    )
 
 
 async def _read(db: Db, tick_id: int) -> tuple[Snapshot, Decision]:

@@ -6,12 +6,15 @@ from uuid import UUID
 
 from litestar import Request, Response, post
 from litestar.exceptions import HTTPException
+from litestar.openapi.spec import Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.response import Template
 
 from api.binder import Binder
 from api.claim import check_claim, read_asked
 from api.cookie import NAME, make_cookie, read_cookie
 from api.errors import LATER, ConflictError, NotNowError, answer_http
+from api.openapi import ForPeopleToo, reading
 from api.pages.people import show_form, show_seat
 from api.pages.shell import Wrong
 from api.parts import AnyDb, TheBinder, TheDesired, TheSettings
@@ -35,7 +38,17 @@ AnyRequest = Request[Any, Any, Any]
 KNOWN = "this email address has asked for a VM already; send the PIN that you were shown then, or use the same browser"
 
 
-@post("/api/request_vm", status_code=200)
+REQUEST = reading(
+    ForPeopleToo,
+    email=Schema(type=OpenAPIType.STRING, examples=["ada@example.org"]),
+    crd_command=Schema(type=OpenAPIType.STRING, description="Chrome Remote Desktop's command for Linux."),
+    pin=Schema(type=OpenAPIType.STRING, default="", description="Six digits or more; left out: one is drawn."),
+    pool=Schema(type=OpenAPIType.STRING, default="", description="Left out: any."),
+    access_code=Schema(type=OpenAPIType.STRING, default="", description="What the pool asks for, if it does."),
+)
+
+
+@post("/api/request_vm", status_code=200, operation_class=REQUEST)
 async def post_request(
     request: AnyRequest, db: AnyDb, desired: TheDesired, binder: TheBinder, settings: TheSettings
 ) -> Response[Any] | Template:

@@ -1,10 +1,9 @@
 """`/api/v1/status`, the one document behind `lablink status`, and `/api/v1/why/{vm or pool}`: judgements with their reasons."""
 
-from typing import Any
-
 from litestar import get
 from litestar.params import FromPath
 
+from api.answers import PoolExplained, Status, VmExplained
 from api.errors import NotFoundError
 from api.outlook import View
 from api.parts import AnyDb, TheDesired, TheOutlook
@@ -21,51 +20,47 @@ NEWEST = 20
 
 
 @get("/status")
-async def get_status(db: AnyDb, desired: TheDesired, outlook: TheOutlook) -> dict[str, Any]:
+async def get_status(db: AnyDb, desired: TheDesired, outlook: TheOutlook) -> Status:
     """Version in force, conditions of the deployment, every pool, the newest events."""
     async with db.connection() as conn:
         deployment = await read_deployment(conn)
         events = await read_events(conn, limit=NEWEST)
     view = await outlook.read() if await desired.read() else None
-    return {
-        "version": view.decision.version if view else 0,
-        "conditions": [condition.model_dump(mode="json") for condition in deployment.conditions.values()],
-        "pools": [describe_pool(view, name) for name in view.decision.pools] if view else [],
-        "events": [event.model_dump(mode="json") for event in events],
-    }
+    return Status(
+        version=view.decision.version if view else 0,
+        conditions=list(deployment.conditions.values()),
+        pools=[describe_pool(view, name) for name in view.decision.pools] if view else [],
+        events=list(events),
+    )
 
 
 @get("/why/{name:str}")
-async def get_why(db: AnyDb, outlook: TheOutlook, name: FromPath[str]) -> dict[str, Any]:
+async def get_why(db: AnyDb, outlook: TheOutlook, name: FromPath[str]) -> PoolExplained | VmExplained:
     """Why a VM is in its bucket and what will be done to it, or what a pool does and waits for."""
     view = await outlook.read()
     if name in view.decision.pools:
-        return {**describe_pool(view, name), "events": _dump(await _read_about(db, f"pool/{name}"))}
+        return PoolExplained(**dict(describe_pool(view, name)), events=await _read_about(db, f"pool/{name}"))
     async with db.connection() as conn:
         vm = await read_vm(conn, name) if "\0" not in name else None
     if vm is None:
         raise NotFoundError(f"there is neither a VM nor a pool {name!r}")
-    return {**_explain(vm, view), "events": _dump(await _read_about(db, f"vm/{name}"))}
+    return _explain(vm, view, await _read_about(db, f"vm/{name}"))
 
 
-def _explain(vm: Vm, view: View) -> dict[str, Any]:
+def _explain(vm: Vm, view: View, events: list[Event]) -> VmExplained:
     decision = view.decision
-    run = view.snapshot.runs.get(f"{vm.pool}/{vm.region}/{vm.shard}")
-    return {
-        **describe_vm(vm, view),
-        "actions": [a.model_dump(mode="json") for a in decision.actions if getattr(a, "hostname", None) == vm.hostname],
-        "held": [h.model_dump(mode="json") for h in decision.held if h.pool == vm.pool and vm.hostname in h.what],
-        "run": run.model_dump(mode="json") if run else None,
-    }
+    return VmExplained(
+        **dict(describe_vm(vm, view)),
+        actions=[action for action in decision.actions if getattr(action, "hostname", None) == vm.hostname],
+        held=[held for held in decision.held if held.pool == vm.pool and vm.hostname in held.what],
+        run=view.snapshot.runs.get(f"{vm.pool}/{vm.region}/{vm.shard}"),
+        events=events,
+    )
 
 
 async def _read_about(db: Db, subject: str) -> list[Event]:
     async with db.connection() as conn:
         return list(await read_events(conn, subject=subject, limit=NEWEST))
-
-
-def _dump(events: list[Event]) -> list[dict[str, Any]]:
-    return [event.model_dump(mode="json") for event in events]
 
 
 ROUTES = [get_status, get_why]

@@ -5,18 +5,19 @@ from typing import Annotated, Any
 from litestar import Request, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter
 
+from api.answers import Message, Page, VmShown
 from api.binder import Binder
 from api.errors import ConflictError, NotFoundError
 from api.outlook import View
 from api.paging import Limit, NameCursor, page
-from api.parts import AnyDb, TheBinder, TheOutlook
+from api.parts import AnyDb, TheBinder, TheDesired, TheOutlook
 from schemas.access import Scope
-from schemas.vm import Phase, Seat, Vm
+from schemas.vm import Bucket, Phase, Seat, Vm, VmFacts
 from store.assignment import CHANNEL, RECONCILE, release_vm
 from store.db import Connection, Db, notify, transaction
 from store.event import write_event
 from store.seat import close_seat, drain_seat, lock_pool, read_seat
-from store.vm import cordon_vm, list_vms, read_vm
+from store.vm import ask_reboot, cordon_vm, list_vms, read_vm
 
 AnyRequest = Request[Any, Any, Any]
 Force = Annotated[bool, QueryParameter(description="End the assignment of the person who has it.")]
@@ -31,30 +32,28 @@ async def get_vms(
     status: FromQuery[str | None] = None,
     after: NameCursor = "",
     limit: Limit = 100,
-) -> dict[str, Any]:
-    """VMs that are not gone, by host name."""
+) -> Page[VmShown]:
+    """VMs that are not gone, by host name; `status` is what they said of themselves last."""
     async with db.connection() as conn:
         vms = await list_vms(conn, pool=pool, status=status, after=after, limit=limit)
-    found = page(vms, limit, lambda vm: vm.hostname)
     view = await outlook.read() if vms else None
-    found["items"] = [describe_vm(vm, view) for vm in vms]
-    return found
+    return page([describe_vm(vm, view) for vm in vms], limit, lambda vm: vm.hostname)
 
 
 @get("/vms/{hostname:str}")
-async def get_vm(db: AnyDb, outlook: TheOutlook, hostname: FromPath[str]) -> dict[str, Any]:
+async def get_vm(db: AnyDb, outlook: TheOutlook, hostname: FromPath[str]) -> VmShown:
     """One VM, also one that is gone."""
     return describe_vm(await find_vm(db, hostname), await outlook.read())
 
 
-def describe_vm(vm: Vm, view: View | None) -> dict[str, Any]:
-    """The row and how it is judged. The assignment's id stays out: whoever has it could act as that person."""
-    judged = {j.subject: j for j in view.decision.judgements} if view else {}
-    judgement = judged.get(vm.hostname)
-    described = vm.model_dump(mode="json", exclude={"assignment_id", "spec"})
-    described |= {"instance_type": vm.spec.instance_type, "assigned": vm.assignment_id is not None}
-    bucket = judgement.bucket if judgement else ("gone" if vm.phase is Phase.GONE else None)
-    return described | {"bucket": bucket, "reason": judgement.reason if judgement else vm.reason}
+def describe_vm(vm: Vm, view: View | None) -> VmShown:
+    """The row and how it is judged."""
+    judgement = view.judged.get(vm.hostname) if view else None
+    bucket = judgement.bucket if judgement else (Bucket.GONE if vm.phase is Phase.GONE else None)
+    facts = {name: getattr(vm, name) for name in VmFacts.model_fields}
+    facts |= {"instance_type": vm.spec.instance_type, "assigned": vm.assignment_id is not None, "bucket": bucket}
+    # What was validated in the row is not validated again: a page may have a thousand.
+    return VmShown.model_construct(**facts | ({"reason": judgement.reason} if judgement else {}))
 
 
 async def find_vm(db: Db, hostname: str) -> Vm:
@@ -75,7 +74,7 @@ async def find_present(db: Db, hostname: str) -> Vm:
 
 
 @post("/vms/{hostname:str}/cordon", status_code=200, scope=Scope.OPERATE)
-async def post_cordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -> dict[str, str]:
+async def post_cordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -> Message:
     """Give this VM to nobody from now on; who has it keeps it."""
     vm = await find_present(db, hostname)
     async with transaction(db) as conn:
@@ -84,33 +83,33 @@ async def post_cordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -
         await close_seat(conn, vm.pool, hostname)  # after: a poll at this moment waits for the row, and frees no seat
         if cordoned:
             await tell(conn, request, vm, "Cordoned", "nobody is given it until it is uncordoned")
-    return {"message": f"{hostname} is cordoned"}
+    return Message(message=f"{hostname} is cordoned")
 
 
 @post("/vms/{hostname:str}/uncordon", status_code=200, scope=Scope.OPERATE)
-async def post_uncordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -> dict[str, str]:
+async def post_uncordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -> Message:
     """Let this VM be given again; if it waits, it is free at once."""
     vm = await find_present(db, hostname)
     async with transaction(db) as conn:
         if await cordon_vm(conn, hostname, False):
             await tell(conn, request, vm, "Uncordoned", "it can be given to people again")
             await notify(conn, CHANNEL, hostname)
-    return {"message": f"{hostname} is uncordoned"}
+    return Message(message=f"{hostname} is uncordoned")
 
 
 @post("/vms/{hostname:str}/release", status_code=200, scope=Scope.OPERATE)
-async def post_release(request: AnyRequest, db: AnyDb, binder: TheBinder, hostname: FromPath[str]) -> dict[str, str]:
+async def post_release(request: AnyRequest, db: AnyDb, binder: TheBinder, hostname: FromPath[str]) -> Message:
     """End the assignment; a clean VM takes this one's place."""
     vm = await find_present(db, hostname)
     if not await _release(request, db, binder, vm, "released by an admin"):
         raise ConflictError(f"nobody has {hostname}: there is nothing to release")
-    return {"message": f"{hostname} is released and will be replaced"}
+    return Message(message=f"{hostname} is released and will be replaced")
 
 
 @post("/vms/{hostname:str}/replace", status_code=200, scope=Scope.OPERATE)
 async def post_replace(
     request: AnyRequest, db: AnyDb, binder: TheBinder, hostname: FromPath[str], force: Force = False
-) -> dict[str, str]:
+) -> Message:
     """Put a new VM in its place. Somebody's VM only with `force`, which ends the assignment."""
     vm = await find_present(db, hostname)
     async with transaction(db) as conn:
@@ -122,7 +121,23 @@ async def post_replace(
         raise ConflictError(f"{hostname} is somebody's: release it, or replace it with ?force=true")
     if taken:
         await _release(request, db, binder, vm, "replaced by an admin")
-    return {"message": f"{hostname} will be replaced"}
+    return Message(message=f"{hostname} will be replaced")
+
+
+@post("/vms/{hostname:str}/reboot", status_code=200, scope=Scope.OPERATE)
+async def post_reboot(request: AnyRequest, db: AnyDb, desired: TheDesired, hostname: FromPath[str]) -> Message:
+    """Reboot it, whoever has it; the assignment stays. The controller tells AWS, within seconds."""
+    vm = await find_present(db, hostname)
+    if vm.phase is not Phase.LIVE:
+        raise ConflictError(f"{hostname} has no instance yet: there is nothing to reboot")
+    in_force = await desired.read()
+    declared = in_force.lab.pools.get(vm.pool) if in_force else None
+    if declared and declared.paused:
+        raise ConflictError(f"pool {vm.pool} is paused, so nothing is done to {hostname}: resume the pool first")
+    async with transaction(db) as conn:
+        if await ask_reboot(conn, hostname):  # one that is asked for already is made once
+            await tell(conn, request, vm, "RebootAsked", "an admin asked for a reboot")
+    return Message(message=f"{hostname} will be rebooted")
 
 
 async def _release(request: AnyRequest, db: Db, binder: Binder, vm: Vm, reason: str) -> bool:
@@ -138,4 +153,4 @@ async def tell(conn: Connection, request: AnyRequest, vm: Vm, reason: str, messa
     await notify(conn, RECONCILE, vm.pool)
 
 
-ROUTES = [get_vms, get_vm, post_cordon, post_uncordon, post_release, post_replace]
+ROUTES = [get_vms, get_vm, post_cordon, post_uncordon, post_release, post_replace, post_reboot]

@@ -4,7 +4,7 @@ Called by the controller's runtime for one pool at a time whenever its rows chan
 a killed Terraform or a dead controller is closed first; nothing is created where something may exist that no listing has shown.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from controller.decide.prices import PriceList
 from controller.decide.state_change import decide_creates
 from controller.decide.tfvars import Site
 from controller.errors import ADVICE, UNCERTAIN, Cause, CloudError, NeedsOperator, RetryLater
-from controller.record import CONDITIONS, close_dead_run
+from controller.record import ACTOR, CONDITIONS, close_dead_run
 from controller.result import FAILED, INTERRUPTED, SUCCEEDED, Place, Recorder, Result
 from controller.shard import Shard, converge_shard, record_shard
 from schemas.lab import Lab
@@ -30,6 +30,7 @@ from schemas.vm import Vm
 from store import actuation as rows
 from store.db import Connection
 from store.deployment import read_deployment
+from store.event import write_event
 from store.lease import LeaseLost, fenced
 from store.run import Past, read_pasts
 from store.tfstate import read_holder
@@ -247,13 +248,24 @@ class Round:
             self.locked.append(place)
 
     async def act_on_instances(self) -> None:
-        """What is done to instances outside Terraform: those that no state holds end, stopped ones in use start."""
+        """What is done to instances outside Terraform: those that no state holds end, stopped ones in use start, some reboot."""
         async with self.actuator.db.connection() as conn:
-            ending, starting = await rows.read_instance_orders(conn, self.pool.name)
-        for region, instance_ids in ending.items():
+            orders = await rows.read_instance_orders(conn, self.pool.name)
+        for region, instance_ids in orders.ending.items():
             await self.actuator.ec2.terminate(region, instance_ids)
-        for region, instance_ids in starting.items():
+        for region, instance_ids in orders.starting.items():
             await self.actuator.ec2.start(region, instance_ids)
+        for region, instance_ids in orders.rebooting.items():
+            await self.actuator.ec2.reboot(region, instance_ids)
+            await self._record_rebooted(instance_ids)
+
+    async def _record_rebooted(self, instance_ids: Sequence[str]) -> None:
+        """After the call: a controller that dies in between makes a second reboot, never none."""
+        async with fenced(self.actuator.db, self.actuator.lease) as conn:
+            for hostname in await rows.record_rebooted(conn, instance_ids):
+                await write_event(
+                    conn, ACTOR, f"vm/{hostname}", "VmRebooted", "AWS was told to reboot it, as was asked"
+                )
 
     async def report(self) -> None:
         """Raise what went wrong: a lost lease before all, a lock that is not ours to release at last."""

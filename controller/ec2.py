@@ -89,6 +89,10 @@ class Ec2:
         """Start these; one that runs already is fine."""
         await self._call(f"starting {', '.join(instance_ids)}", self._each, "start_instances", region, instance_ids)
 
+    async def reboot(self, region: str, instance_ids: Sequence[str]) -> None:
+        """Reboot these; one that is gone already is fine."""
+        await self._call(f"rebooting {', '.join(instance_ids)}", self._each, "reboot_instances", region, instance_ids)
+
     def _each(self, method: str, region: str, instance_ids: Sequence[str]) -> None:
         """One call an instance: AWS refuses a whole call for one id that it does not know."""
         for instance_id in instance_ids:

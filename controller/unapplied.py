@@ -10,14 +10,14 @@ from schemas.vm import Phase, Vm
 ALIVE = frozenset({"pending", "running", "stopping", "stopped"})
 TROUBLES = ("ApplyFailed", "PlanRefused")
 """Conditions of actuation, which clears them itself when it finds nothing left to apply."""
-STARTED_FOR = timedelta(minutes=10)
-"""An order to start a stopped instance holds for so long (`store.actuation.read_instance_orders`)."""
+ORDERED_FOR = timedelta(minutes=10)
+"""An order to start or reboot an instance holds for so long (`store.actuation.read_instance_orders`)."""
 
 
 def find_unapplied(snapshot: Snapshot, decision: Decision) -> list[str]:
     """Names of pools, in order. Cheap and generous: waking a pool without need costs one query and no Terraform."""
     found = {action.pool for action in decision.actions}
-    found |= {vm.pool for vm in snapshot.vms if is_unapplied(vm) or is_being_started(vm, snapshot.now)}
+    found |= {vm.pool for vm in snapshot.vms if is_unapplied(vm) or has_order(vm, snapshot.now)}
     found |= {base.pool for base in snapshot.bases if base.applied_hash is None or not base.wanted}
     found |= {row.name for row in snapshot.pools.values() if row.observed_generation < row.generation}
     found |= {row.name for row in snapshot.pools.values() if any(is_true(row, kind) for kind in TROUBLES)}
@@ -39,6 +39,11 @@ def is_unapplied(vm: Vm) -> bool:
     return vm.in_state or (vm.instance_state in ALIVE and vm.missing_since is None)
 
 
-def is_being_started(vm: Vm, now: datetime) -> bool:
-    """Whether it was to be started and has not been yet: a controller may have died between the decision and the call."""
-    return vm.instance_state == "stopped" and vm.started_at is not None and now - vm.started_at < STARTED_FOR
+def has_order(vm: Vm, now: datetime) -> bool:
+    """Whether it was to be started or rebooted and has not been yet: a controller may have died between the wish and the call."""
+    if vm.instance_state == "stopped":
+        return vm.started_at is not None and now - vm.started_at < ORDERED_FOR
+    asked_at = vm.reboot_asked_at
+    if asked_at is None or (vm.rebooted_at and vm.rebooted_at >= asked_at):
+        return False
+    return now - asked_at < ORDERED_FOR

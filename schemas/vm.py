@@ -63,8 +63,8 @@ class GpuHealth(StrEnum):
     NONE = "N/A"
 
 
-class Vm(Frozen):
-    """One client VM as a tick sees it. All instants are aware and in UTC."""
+class VmFacts(Frozen):
+    """What may be told of a VM. All instants are aware and in UTC."""
 
     hostname: str
     pool: str
@@ -72,7 +72,6 @@ class Vm(Frozen):
     shard: int
     generation: int
     spec_hash: str
-    spec: VmSpec
     phase: Phase
     in_state: bool  # Terraform's state holds it
     version: int  # rises with each change of the row; updates restate it
@@ -91,11 +90,19 @@ class Vm(Frozen):
     launched_at: datetime | None = None
     ready_at: datetime | None = None
     started_at: datetime | None = None  # when a stopped instance was started again, once
+    reboot_asked_at: datetime | None = None
+    rebooted_at: datetime | None = None  # when AWS was last told to
     heard_at: datetime | None = None
     seat: Seat = Seat.CLOSED
-    assignment_id: UUID | None = None
     instance_state: str | None = None  # EC2's word in the last whole listing; None: not in it
     missing_since: datetime | None = None  # first whole listing that lacked the recorded instance
+
+
+class Vm(VmFacts):
+    """One client VM as a tick sees it: with what it is made of, and the capability of its person."""
+
+    spec: VmSpec
+    assignment_id: UUID | None = None
 
 
 class Instance(Frozen):

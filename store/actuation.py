@@ -189,9 +189,13 @@ ON CONFLICT (region, zone, instance_type) DO UPDATE SET refused_at = excluded.re
 """
 
 
+FORGET_REFUSALS = "DELETE FROM refusal WHERE refused_at < now() - interval '1 day'"
+
+
 async def write_refusals(conn: Connection, hostnames: Sequence[str]) -> None:
-    """Remember that AWS had no capacity where these VMs were to be."""
+    """Remember that AWS had no capacity where these VMs were to be; what is a day old is forgotten."""
     await conn.execute(REFUSE, (list(hostnames),))
+    await conn.execute(FORGET_REFUSALS)
 
 
 FAILED = "UPDATE pool SET failures = failures + 1, failed_at = now(), failure = %s, batch = 1 WHERE name = %s"
@@ -262,10 +266,40 @@ SELECT v.instance_id, v.region FROM vm v JOIN instance i USING (instance_id)
 """
 
 
-async def read_instance_orders(conn: Connection, pool: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """By region, the instances to terminate and to start: decided, and not yet seen to be done. Both may be repeated."""
-    orders: tuple[dict[str, list[str]], dict[str, list[str]]] = ({}, {})
-    for sql, by_region in zip((ENDING_INSTANCES, STARTING_INSTANCES), orders, strict=True):
+REBOOTING_INSTANCES = """
+SELECT v.instance_id, v.region FROM vm v JOIN instance i USING (instance_id)
+ WHERE v.pool = %(pool)s AND v.phase = 'live' AND i.state = 'running' AND i.missing_since IS NULL
+   AND v.reboot_asked_at > coalesce(v.rebooted_at, '-infinity') AND v.reboot_asked_at > now() - interval '10 minutes'
+"""
+
+ByRegion = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceOrders:
+    """By region, the ids of instances to terminate, to start and to reboot: decided or asked for, and not yet seen to be done."""
+
+    ending: ByRegion
+    starting: ByRegion
+    rebooting: ByRegion
+
+
+async def read_instance_orders(conn: Connection, pool: str) -> InstanceOrders:
+    """All may be repeated."""
+    orders = InstanceOrders({}, {}, {})
+    for sql, by_region in (
+        (ENDING_INSTANCES, orders.ending),
+        (STARTING_INSTANCES, orders.starting),
+        (REBOOTING_INSTANCES, orders.rebooting),
+    ):
         for row in await fetch(conn, sql, {"pool": pool}):
             by_region.setdefault(row["region"], []).append(row["instance_id"])
     return orders
+
+
+REBOOTED = "UPDATE vm SET rebooted_at = now() WHERE instance_id = ANY(%s) AND phase = 'live' RETURNING hostname"
+
+
+async def record_rebooted(conn: Connection, instance_ids: Sequence[str]) -> list[str]:
+    """AWS was told to reboot these; the host names of their VMs."""
+    return [row["hostname"] for row in await fetch(conn, REBOOTED, (list(instance_ids),))]

@@ -27,6 +27,7 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         timeout=4,
         reconnect_timeout=5,  # then anew: psycopg doubles its pauses, and would notice late that PostgreSQL is back
         check=AsyncConnectionPool.check_connection,
+        configure=_use_utc,
         open=False,
     )
     await pool.open()
@@ -34,6 +35,11 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         yield pool
     finally:
         await pool.close()
+
+
+async def _use_utc(conn: Connection) -> None:
+    """Instants come back in UTC, wherever the server is."""
+    await conn.execute("SET TIME ZONE 'UTC'")
 
 
 @asynccontextmanager

@@ -20,21 +20,24 @@ async def write_event(
     await notify(conn, CHANNEL)
 
 
-READ = """
-SELECT * FROM event
- WHERE id > %(after)s AND (%(subject)s::text IS NULL OR subject = %(subject)s)
- ORDER BY id LIMIT %(limit)s
-"""
-READ_NEWEST = """
-SELECT * FROM (SELECT * FROM event WHERE %(subject)s::text IS NULL OR subject = %(subject)s
-                ORDER BY id DESC LIMIT %(limit)s) AS newest ORDER BY id
+WANTED = """(%(subject)s::text IS NULL OR subject = %(subject)s)
+   AND (%(pool)s::text IS NULL OR subject = 'pool/' || %(pool)s
+        OR subject IN (SELECT 'vm/' || hostname FROM vm WHERE vm.pool = %(pool)s))"""
+READ = f"SELECT * FROM event WHERE id > %(after)s AND {WANTED} ORDER BY id LIMIT %(limit)s"
+READ_NEWEST = f"""
+SELECT * FROM (SELECT * FROM event WHERE {WANTED} ORDER BY id DESC LIMIT %(limit)s) AS newest ORDER BY id
 """
 
 
 async def read_events(
-    conn: Connection, *, after: int | None = None, subject: str | None = None, limit: int = 100
+    conn: Connection,
+    *,
+    after: int | None = None,
+    subject: str | None = None,
+    pool: str | None = None,
+    limit: int = 100,
 ) -> Sequence[Event]:
-    """Events in order: those after a cursor, or without one the newest `limit`."""
+    """Events in order: those after a cursor, or without one the newest `limit`; of a subject, or of a pool with its VMs."""
     sql = READ_NEWEST if after is None else READ
-    rows = await fetch(conn, sql, {"after": after, "subject": subject, "limit": limit})
-    return [Event(**row) for row in rows]
+    params = {"after": after, "subject": subject, "pool": pool, "limit": limit}
+    return [Event(**row) for row in await fetch(conn, sql, params)]

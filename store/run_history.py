@@ -18,15 +18,22 @@ class RunWithOutput(Run):
 LIST = f"""
 SELECT {COLUMNS} FROM run
  WHERE (%(before)s::bigint IS NULL OR id < %(before)s) AND (%(pool)s::text IS NULL OR pool = %(pool)s)
+   AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
  ORDER BY id DESC LIMIT %(limit)s
 """
 
 
 async def list_runs(
-    conn: Connection, *, pool: str | None = None, before: int | None = None, limit: int = 100
+    conn: Connection,
+    *,
+    pool: str | None = None,
+    outcome: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
 ) -> Sequence[Run]:
     """Runs, newest first; `before` is the cursor."""
-    return [Run(**row) for row in await fetch(conn, LIST, {"pool": pool, "before": before, "limit": limit})]
+    params = {"pool": pool, "outcome": outcome, "before": before, "limit": limit}
+    return [Run(**row) for row in await fetch(conn, LIST, params)]
 
 
 ONE = f"SELECT {COLUMNS}, output FROM run WHERE id = %s"

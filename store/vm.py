@@ -26,7 +26,7 @@ async def read_vm(conn: Connection, hostname: str) -> Vm | None:
 LIST = f"""
 SELECT {VM_COLUMNS}
  WHERE v.phase <> 'gone' AND (%(pool)s::text IS NULL OR v.pool = %(pool)s)
-   AND (%(status)s::text IS NULL OR v.status = %(status)s) AND v.hostname > %(after)s
+   AND (%(status)s::text IS NULL OR coalesce(v.status, 'initializing') = %(status)s) AND v.hostname > %(after)s
  ORDER BY v.hostname LIMIT %(limit)s
 """
 
@@ -187,6 +187,22 @@ async def write_heard(conn: Connection, contacts: Sequence[Contact]) -> None:
         "gauges": [Jsonb(dict(contact.gauges)) for contact in contacts],
     }
     await conn.execute(HEARD, params)
+
+
+ASK_REBOOT = """
+UPDATE vm SET reboot_asked_at = now()
+ WHERE hostname = %s AND phase = 'live' AND NOT coalesce(reboot_asked_at > coalesce(rebooted_at, '-infinity')
+                                                          AND reboot_asked_at > now() - interval '10 minutes', false)
+RETURNING hostname
+"""
+
+
+async def ask_reboot(conn: Connection, hostname: str) -> bool:
+    """Wish for a reboot, which the controller fulfils; False when one is wished for already.
+
+    The row's version stays: a reboot changes nothing that a decision is about.
+    """
+    return await fetch_one(conn, ASK_REBOOT, (hostname,)) is not None
 
 
 CORDON = """

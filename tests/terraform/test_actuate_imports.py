@@ -109,6 +109,22 @@ async def test_instances_that_no_state_holds_end_and_stopped_ones_start(world: A
     await world.actuator.ec2.terminate(REGION, ["i-0123456789abcdef0"])  # one that is gone already is fine
 
 
+async def test_a_vm_is_rebooted_once_for_a_wish_and_again_where_aws_refused(world: ActuationWorld) -> None:
+    (name,) = await world.plan_vms(1)
+    await world.settle()
+    await world.write("UPDATE vm SET reboot_asked_at = now()")
+    world.fault(on="RebootInstances", error="RequestLimitExceeded", times=20)
+    await world.actuate()
+    assert not await world.events("VmRebooted")
+    world.end_faults()
+    for _ in range(2):
+        await world.actuate()
+    (event,) = await world.events("VmRebooted")
+    assert event["subject"] == f"vm/{name}"
+    (row,) = await world.read("SELECT rebooted_at >= reboot_asked_at AS fulfilled FROM vm")
+    assert row["fulfilled"]
+
+
 async def test_a_listing_that_aws_refuses_raises_and_is_never_empty(world: ActuationWorld) -> None:
     world.fault(on="DescribeInstances", error="UnauthorizedOperation")
     with pytest.raises(CloudError, match="listing the instances of us-west-2") as raised:

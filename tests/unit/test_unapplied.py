@@ -34,3 +34,15 @@ def test_an_order_to_start_a_vm_survives_the_controller_that_gave_it() -> None:
 def test_a_vm_that_stays_stopped_long_after_it_was_to_start_wakes_nobody_any_more() -> None:
     given: dict[str, Any] = {"instance_state": "stopped", "started_at": NOW - timedelta(minutes=11)}
     assert unapplied(at_rest().add("ready", 1).add("assigned", 2, **given)) == []
+
+
+@pytest.mark.parametrize(
+    ("asked_min", "rebooted_min", "wakes"), [(1, None, True), (1, 5, True), (5, 1, False), (11, None, False)]
+)
+def test_a_wish_for_a_reboot_wakes_its_pool_until_it_is_fulfilled(
+    asked_min: int, rebooted_min: int | None, wakes: bool
+) -> None:
+    wish: dict[str, Any] = {"reboot_asked_at": NOW - timedelta(minutes=asked_min)}
+    if rebooted_min is not None:
+        wish["rebooted_at"] = NOW - timedelta(minutes=rebooted_min)
+    assert unapplied(at_rest().add("ready", 1).add("assigned", 2, **wish)) == (["client"] if wakes else [])
