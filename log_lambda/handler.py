@@ -5,7 +5,9 @@ allocator stores each event id once, so a repetition is harmless. Environment: A
 """
 
 import base64
+import contextlib
 import gzip
+import http.client
 import json
 import os
 import random
@@ -16,16 +18,30 @@ from collections.abc import Iterator
 from typing import Any
 
 MOST_BYTES = 3_500_000  # of a body; the allocator refuses more than 4 MiB
+LONGEST_MESSAGE = (
+    100_000  # characters; in JSON one may take 12 bytes, and goes twice. The allocator keeps fewer of a line
+)
 TIMEOUT_S = 10.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
 SPARE_S = 3.0  # kept of the Lambda's time, so that it raises instead of being cut off
 WITHOUT_CONTEXT_S = 50.0
 LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
+MOST_ANSWER = 10_000  # bytes that are read of an answer
 
 
 class DeliveryError(Exception):
     """The allocator did not take the lines; AWS is to call again with the same event."""
+
+
+class Unredirected(urllib.request.HTTPRedirectHandler):
+    """A redirect would turn the POST into a GET and carry the token to wherever it points: it is a refusal."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None: urllib then raises the answer as an HTTPError."""
+
+
+OPENER = urllib.request.build_opener(Unredirected)
 
 
 def handler(event: dict[str, Any], context: Any = None) -> dict[str, int]:
@@ -47,10 +63,10 @@ def decode(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def split(batch: dict[str, Any]) -> Iterator[bytes]:
-    """Bodies of at most `MOST_BYTES`, in the order of the lines; one longer line goes alone (CloudWatch's limit is 1 MB)."""
+    """Bodies of at most `MOST_BYTES`, in the order of the lines."""
     events: list[dict[str, Any]] = []
     size = 0
-    for line in batch["logEvents"]:
+    for line in map(shorten, batch["logEvents"]):
         length = len(json.dumps(line)) * 2  # a line is sent twice: as a message and as an event
         if events and size + length > MOST_BYTES:
             yield render(batch, events)
@@ -59,6 +75,17 @@ def split(batch: dict[str, Any]) -> Iterator[bytes]:
         size += length
     if events:
         yield render(batch, events)
+
+
+def shorten(line: dict[str, Any]) -> dict[str, Any]:
+    """A line that a body can hold: CloudWatch takes up to 1 MB, which may be several in JSON."""
+    message = line["message"]
+    if len(message) <= LONGEST_MESSAGE:
+        return line
+    return {
+        **line,
+        "message": f"{message[:LONGEST_MESSAGE]} … [{len(message) - LONGEST_MESSAGE} more characters were left out]",
+    }
 
 
 def render(batch: dict[str, Any], events: list[dict[str, Any]]) -> bytes:
@@ -94,19 +121,22 @@ def post(body: bytes, timeout_s: float) -> tuple[str | None, float]:
         headers["Authorization"] = f"Bearer {token}"
     request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310 (the operator's URL)
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310
-            response.read()
+        with OPENER.open(request, timeout=timeout_s) as response:
+            response.read(MOST_ANSWER)
     except urllib.error.HTTPError as error:
         with error:
             return refusal(error)
-    except (OSError, ValueError) as error:
-        return str(error), 0.0
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__, 0.0
     return None, 0.0
 
 
 def refusal(error: urllib.error.HTTPError) -> tuple[str, float]:
     """A refusal that a repetition may overcome; raises DeliveryError at once for any other."""
-    sentence = f"{error.code} {error.read(500).decode(errors='replace')}"
+    said = b""
+    with contextlib.suppress(OSError, http.client.HTTPException):  # the connection may break off inside the answer
+        said = error.read(500)
+    sentence = f"{error.code} {said.decode(errors='replace')}"
     if error.code not in LATER:
         raise DeliveryError(f"the allocator refused the lines: {sentence}")
     asked = error.headers.get("Retry-After", "")
