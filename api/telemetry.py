@@ -1,6 +1,6 @@
 """What client VMs post of themselves: status, use, GPU, start-up times; and the calls of our reporter. Bearer token of the VM."""
 
-import math
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from litestar import Request, get, post
@@ -17,6 +17,8 @@ Hostname = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 MOST_GAUGES = 40
 LARGEST_GAUGE = 1e15
+LONGEST_START_S = 7 * 86_400.0
+LAST_INSTANT_S = 253_402_300_800.0  # the end of the year 9999
 
 
 def _gauges_only(value: Any) -> Any:
@@ -90,17 +92,28 @@ class Times(BaseModel):
         """The numbers that are no times."""
         return dict(_gauges_only(self.model_extra or {}))
 
-    def cloud_init_s(self) -> float | None:
-        return _length(self.cloud_init_duration_seconds, self.cloud_init_start, self.cloud_init_end)
-
-    def container_s(self) -> float | None:
-        return _length(self.container_startup_duration_seconds, self.container_start, self.container_end)
+    def report(self, hostname: str) -> Report:
+        """What of it belongs to the VM's row."""
+        return Report(
+            hostname,
+            cloud_init_s=_length(self.cloud_init_duration_seconds, self.cloud_init_start, self.cloud_init_end),
+            container_s=_length(self.container_startup_duration_seconds, self.container_start, self.container_end),
+            cloud_init_started_at=_instant(self.cloud_init_start),
+            cloud_init_ended_at=_instant(self.cloud_init_end),
+            container_started_at=_instant(self.container_start),
+            container_ended_at=_instant(self.container_end),
+        )
 
 
 def _length(duration: float | None, start: float | None, end: float | None) -> float | None:
     if duration is None and start is not None and end is not None:
         duration = end - start
-    return duration if duration is not None and 0 <= duration < math.inf else None
+    return duration if duration is not None and 0 <= duration < LONGEST_START_S else None
+
+
+def _instant(epoch_s: float | None) -> datetime | None:
+    """None for what no clock of a VM shows."""
+    return datetime.fromtimestamp(epoch_s, UTC) if epoch_s is not None and 0 < epoch_s < LAST_INSTANT_S else None
 
 
 @post("/api/vm-status", status_code=200)
@@ -133,7 +146,7 @@ async def post_times(
 ) -> dict[str, str]:
     """A VM says how long its start took, and its gauges."""
     await intake.callers.hear_vm(request, hostname, data.gauges())
-    report = Report(hostname, cloud_init_s=data.cloud_init_s(), container_s=data.container_s())
+    report = data.report(hostname)
     if report != Report(hostname):
         await intake.reports.write(report)
     return {"message": f"times of {hostname} are noted"}

@@ -5,6 +5,7 @@ A heartbeat goes to `vm_heard`, apart from `vm`; reports touch a row of `vm` onl
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -98,6 +99,10 @@ class Report:
     reporter: bool | None = None
     cloud_init_s: float | None = None
     container_s: float | None = None
+    cloud_init_started_at: datetime | None = None
+    cloud_init_ended_at: datetime | None = None
+    container_started_at: datetime | None = None
+    container_ended_at: datetime | None = None
 
     @property
     def is_trouble(self) -> bool:
@@ -105,22 +110,29 @@ class Report:
         return self.status is VmStatus.ERROR or self.gpu_health is GpuHealth.UNHEALTHY
 
 
-REPORT_COLUMNS = tuple(name for name in Report.__slots__ if name != "hostname")
-RECORD = """
-WITH r AS (SELECT * FROM unnest(%(hostname)s::text[], %(status)s::text[], %(gpu_health)s::text[], %(in_use)s::bool[],
-                                %(reporter)s::bool[], %(cloud_init_s)s::float8[], %(container_s)s::float8[])
-                    AS r (hostname, status, gpu_health, in_use, reporter, cloud_init_s, container_s)),
+REPORT_TYPES = {
+    "status": "text",
+    "gpu_health": "text",
+    "in_use": "bool",
+    "reporter": "bool",
+    "cloud_init_s": "float8",
+    "container_s": "float8",
+    "cloud_init_started_at": "timestamptz",
+    "cloud_init_ended_at": "timestamptz",
+    "container_started_at": "timestamptz",
+    "container_ended_at": "timestamptz",
+}
+REPORT_COLUMNS = tuple(REPORT_TYPES)
+_SAID = ", ".join(f"coalesce(r.{name}, v.{name})" for name in REPORT_COLUMNS)
+RECORD = f"""
+WITH r AS (SELECT * FROM unnest(%(hostname)s::text[], {", ".join(f"%({name})s::{kind}[]" for name, kind in REPORT_TYPES.items())})
+                    AS r (hostname, {", ".join(REPORT_COLUMNS)})),
      -- In one order, so that two processes that write overlapping batches wait for each other instead of deadlocking.
      locked AS (SELECT v.hostname FROM vm v JOIN r USING (hostname) ORDER BY v.hostname FOR NO KEY UPDATE OF v)
-UPDATE vm v SET status = coalesce(r.status, v.status), gpu_health = coalesce(r.gpu_health, v.gpu_health),
-                in_use = coalesce(r.in_use, v.in_use), reporter = coalesce(r.reporter, v.reporter),
-                cloud_init_s = coalesce(r.cloud_init_s, v.cloud_init_s),
-                container_s = coalesce(r.container_s, v.container_s)
+UPDATE vm v SET ({", ".join(REPORT_COLUMNS)}) = ROW({_SAID})
   FROM r JOIN locked USING (hostname)
  WHERE v.hostname = r.hostname
-   AND (coalesce(r.status, v.status), coalesce(r.gpu_health, v.gpu_health), coalesce(r.in_use, v.in_use),
-        coalesce(r.reporter, v.reporter), coalesce(r.cloud_init_s, v.cloud_init_s), coalesce(r.container_s, v.container_s))
-       IS DISTINCT FROM (v.status, v.gpu_health, v.in_use, v.reporter, v.cloud_init_s, v.container_s)
+   AND ({_SAID}) IS DISTINCT FROM ({", ".join(f"v.{name}" for name in REPORT_COLUMNS)})
 RETURNING v.hostname, v.pool, v.status, v.gpu_health
 """
 
