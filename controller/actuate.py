@@ -21,6 +21,7 @@ from controller.decide.tfvars import Site
 from controller.errors import ADVICE, UNCERTAIN, Cause, CloudError, NeedsOperator, RetryLater
 from controller.record import ACTOR, CONDITIONS, close_dead_run
 from controller.result import FAILED, INTERRUPTED, SUCCEEDED, Place, Recorder, Result
+from controller.s3_states import find_bucket, workspace_of
 from controller.shard import Shard, converge_shard, record_shard
 from schemas.lab import Lab
 from schemas.pool import Base
@@ -92,13 +93,18 @@ async def _open_round(actuator: Actuator, lab: Lab, pool: str, listings: Mapping
         account_id=deployment.account_id,
         allocator_url=actuator.allocator_url,
         allocator_cidr=actuator.allocator_cidr,
+        client_boundary=actuator.client_boundary,
     )
     return Round(actuator, lab, found, pasts, site, listings, prices)
 
 
+def _find_place(actuator: Actuator, lab: Lab, pool: str, region: str, part: str) -> Place:
+    return Place(pool, region, part, lab.state.backend, find_bucket(lab, actuator.terraform.environment))
+
+
 async def _close_dead(actuator: Actuator, lab: Lab, past: Past) -> None:
     pool, region, part = past.state_key.split("/")
-    place = Place(pool, region, part, lab.state.backend)
+    place = _find_place(actuator, lab, pool, region, part)
     record: Recorder = _record_nothing if part == "base" else partial(record_shard, place, frozenset())
     await close_dead_run(actuator, past.run_id, place, record)
 
@@ -160,7 +166,7 @@ class Round:
                 group.start_soon(self.guarded, partial(self._converge_shard, base, number, tuple(vms)))
 
     async def _converge_base(self, base: Base) -> Base:
-        place = Place(base.pool, base.region, "base", self.lab.state.backend)
+        place = _find_place(self.actuator, self.lab, base.pool, base.region, "base")
         ingress = declared_ingress(self.lab, base)
         if (ingress is None and base.wanted) or not self._may_run(place):
             return base
@@ -174,7 +180,7 @@ class Round:
         return next((b for b in again.bases if b.region == base.region), base) if again else base
 
     async def _converge_shard(self, base: Base, number: int, vms: tuple[Vm, ...]) -> None:
-        place = Place(base.pool, base.region, str(number), self.lab.state.backend)
+        place = _find_place(self.actuator, self.lab, base.pool, base.region, str(number))
         past = self.pasts.get(place.state_key)
         shard = Shard(
             place=place,
@@ -290,6 +296,9 @@ class Round:
 
     async def _explain_lock(self, place: Place) -> str:
         key, folder = place.state_key, self.actuator.work_dir / "states" / place.backend / place.state_key
+        if place.bucket:
+            command = f"TF_WORKSPACE={workspace_of(key)} terraform -chdir={folder} force-unlock ID"
+            return f"The state {key} in {place.bucket.name} is locked by somebody else: let it end, or `{command}`."
         if place.backend == "local":
             command = f"terraform -chdir={folder} force-unlock ID"
             return f"The state {key} is locked by a process that is none of ours: end it, or `{command}`."

@@ -18,10 +18,11 @@ from anyio import to_thread
 
 from controller.actuator import Actuator
 from controller.decide.tfvars import render_json
-from controller.errors import Cause, Failure, classify
+from controller.errors import Cause, CloudError, Failure, classify
 from controller.progress import Progress
 from controller.record import Closing, close_run, open_workspace
 from controller.result import FAILED, INTERRUPTED, REFUSED, SUCCEEDED, Job, Result
+from controller.s3_states import release_dead_s3_lock
 from controller.terraform import Command, Finished, Tether, run_terraform
 from controller.workspace import Workspace
 from store.db import UNREACHABLE
@@ -99,6 +100,8 @@ class _Run:
             return await self._go()
         except _Ended as ended:
             return ended.result
+        except CloudError as error:
+            return Result(FAILED, (Failure(error.cause, str(error)),))
         except OSError as error:
             said = f"the working copy of {self.job.place.state_key} cannot be written: {error}"
             return Result(FAILED, (Failure(classify(str(error)), said),))
@@ -110,6 +113,8 @@ class _Run:
         """The whole sequence; each step that does not succeed raises how the run ends."""
         self.workspace = await open_workspace(self.actuator, self.job.place)
         await to_thread.run_sync(self.workspace.clean)
+        if self.job.place.bucket:
+            await release_dead_s3_lock(self.actuator.ec2, self.job.place.bucket, self.job.place.state_key)
         await self._init()
         for address in self.job.untaint:
             await self._terraform("untaint", self._lock_timeout, address)
@@ -169,7 +174,8 @@ class _Run:
         """One invocation that has to succeed; what it says is kept for the record unless it is the plan itself."""
         assert self.workspace
         pace = self.actuator.terraform.pace
-        environment = {"TF_DATA_DIR": str(self.workspace.data_dir)} | self._grant()
+        # The template is initialised before any of its states is there.
+        environment = {"TF_DATA_DIR": str(self.workspace.data_dir)} | ({} if folder else self._grant())
         limit_s = pace.apply_s if arguments[0] == "apply" else pace.plan_s
         command = Command(arguments, folder or self.workspace.folder, environment, limit_s)
         finished = await run_terraform(self.actuator.terraform, command, self.tether, on_message)
@@ -187,6 +193,8 @@ class _Run:
 
     def _grant(self) -> dict[str, str]:
         place = self.job.place
+        if place.bucket:
+            return place.bucket.grant(place.state_key)
         if place.backend != "database":
             return {}
         return self.actuator.states.grant(self.run_id, place.state_key, self.actuator.lease.token)

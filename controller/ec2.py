@@ -153,6 +153,10 @@ class Ec2:
             found["key_pair"] = name
         return found
 
+    async def use(self, service: str, region: str, what: str, work: Callable[[Any], T]) -> T:
+        """Let `work` use a client of any service, in a worker thread; `what` says in an error what was being done."""
+        return await self._call(what, lambda: work(self._client(service, region)))
+
     def _client(self, service: str, region: str) -> Any:
         """Making a client is slow and not safe in several threads; using one is both."""
         with self._lock:

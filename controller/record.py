@@ -9,8 +9,9 @@ from functools import partial
 from anyio import to_thread
 
 from controller.actuator import Actuator
-from controller.errors import Cause, Failure
+from controller.errors import Cause, CloudError, Failure
 from controller.result import FAILED, INTERRUPTED, REFUSED, SUCCEEDED, Place, Recorder, Result
+from controller.s3_states import read_s3_state
 from controller.workspace import Workspace, prepare_workspace
 from schemas.tfstate import TfState, parse_state
 from store.actuation import clear_condition, set_condition
@@ -31,7 +32,7 @@ async def open_workspace(actuator: Actuator, place: Place) -> Workspace:
     """The working copy of a state. OSError when the disk does not let us."""
     module = actuator.modules_dir / place.module
     installs = "TF_REATTACH_PROVIDERS" not in actuator.terraform.environment
-    prepare = partial(prepare_workspace, installs=installs)
+    prepare = partial(prepare_workspace, installs=installs, text=place.bucket.render() if place.bucket else "")
     return await to_thread.run_sync(prepare, actuator.work_dir, module, place.backend, place.state_key)
 
 
@@ -40,10 +41,12 @@ async def read_tf_state(
 ) -> TfState | None:
     """The state as it is now; None when it cannot be read, which is not the same as empty."""
     try:
+        if place.bucket:
+            return parse_state(await read_s3_state(actuator.ec2, place.bucket, place.state_key))
         if place.backend == "database":
             return parse_state(await read_state(conn, actuator.cipher, place.state_key))
         return parse_state(await to_thread.run_sync(workspace.read_local_state)) if workspace else None
-    except (OSError, ValueError, KeyError, SecretError):
+    except (OSError, ValueError, KeyError, SecretError, CloudError):
         return None
 
 

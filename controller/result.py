@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.decide.tfplan import PlanRefusal
 from controller.errors import Cause, Failure
+from controller.s3_states import StateBucket
 from schemas.tfstate import TfState
 from store.db import Connection
 
@@ -55,6 +56,7 @@ class Place:
     region: str
     part: str  # "base", or the number of the shard
     backend: str
+    bucket: StateBucket | None = None  # of the backend `s3`
 
     @property
     def state_key(self) -> str:

@@ -90,14 +90,16 @@ class Workspace:
 
 
 def prepare_workspace(
-    work_dir: Path, module: Path, backend: str, state_key: str, *, installs: bool = False
+    work_dir: Path, module: Path, backend: str, state_key: str, *, installs: bool = False, text: str = ""
 ) -> Workspace:
     """The working copy of `module` for a state, brought to the module's present files. OSError when the disk does not let us.
 
-    `installs` tells templates whose init installs a provider from those that reach one that runs already.
+    `installs` tells templates whose init installs a provider from those that reach one that runs already; `text` is the
+    backend's where it depends on the deployment.
     """
     module, work_dir = module.absolute(), work_dir.absolute()
-    digest = _hash_files(module, backend)
+    text = text or BACKENDS[backend]
+    digest = _hash_files(module, text)
     way = "installed" if installs else "reattached"
     template = work_dir / "modules" / f"{module.name}-{backend}-{way}-{digest[:16]}"
     folder = work_dir / "states" / backend / state_key
@@ -107,7 +109,7 @@ def prepare_workspace(
             f".{template.name}.{os.getpid()}.{hashlib.sha256(state_key.encode()).hexdigest()[:8]}"
         )
         shutil.copytree(module, draft, ignore=_ignore, dirs_exist_ok=True)
-        (draft / "backend.tf").write_text(BACKENDS[backend])
+        (draft / "backend.tf").write_text(text)
         try:
             draft.rename(template)
         except OSError:  # another state was quicker
@@ -147,8 +149,8 @@ def _ignore(_folder: str, names: list[str]) -> set[str]:
     return {name for name in names if (name.startswith(".terraform") and name != LOCK_FILE) or ".tfstate" in name}
 
 
-def _hash_files(module: Path, backend: str) -> str:
-    digest = hashlib.sha256(BACKENDS[backend].encode())
+def _hash_files(module: Path, text: str) -> str:
+    digest = hashlib.sha256(text.encode())
     for path in sorted(_walk(module)):
         digest.update(f"{path.relative_to(module)}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lablink import desired, explain, fleet, money, notify, programs
+from lablink import desired, explain, fleet, infra, money, notify, programs
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         fleet.cordon,
         fleet.uncordon,
     ),
+    "Cloud": (infra.infra,),
     "Desired state": (
         desired.validate,
         desired.preview,

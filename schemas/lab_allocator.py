@@ -179,6 +179,8 @@ class Allocator(Declared):
     ssh: Ssh = Ssh()
     open_port_5000: Flag = False
     """Let the world reach the API without the proxy, as the old system did."""
+    replicas: Annotated[Whole, Field(ge=1, le=2)] = 1
+    """2: two allocators behind the load balancer; needs database rds and ssl acm."""
 
 
 def _retention(days: int) -> int:

@@ -63,7 +63,7 @@ def check_lab(lab: Lab) -> list[Finding]:
         *(finding for name, pool in lab.pools.items() for finding in _check_pool(("pools", name), pool)),
         *_check_courses(lab),
         *_check_access(lab),
-        *_check_state(lab),
+        *_check_replicas(lab),
         *(finding for path in NOT_YET for finding in _check_not_yet((), path.split("."), lab)),
     ]
 
@@ -109,9 +109,18 @@ def _check_courses(lab: Lab) -> Iterator[Finding]:
             yield Finding(("courses", name, "pool"), sentence, nearest(course.pool, list(lab.pools)))
 
 
-def _check_state(lab: Lab) -> Iterator[Finding]:
-    if lab.state.backend == "s3":
-        yield Finding(("state", "backend"), 's3 is not supported yet: leave it out or write "database"')
+def _check_replicas(lab: Lab) -> Iterator[Finding]:
+    """Two allocators share nothing but the database."""
+    if lab.allocator.replicas == 1:
+        return
+    needs = {
+        "database.mode rds": lab.database.mode == "rds",
+        "ssl.provider acm": lab.ssl.provider == "acm",
+        "state.backend database": lab.state.backend == "database",
+    }
+    missing = [name for name, met in needs.items() if not met]
+    if missing:
+        yield Finding(("allocator", "replicas"), f"2 needs {' and '.join(missing)}")
 
 
 def _check_access(lab: Lab) -> Iterator[Finding]:

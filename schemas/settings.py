@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     admin_user: str = Field(default="admin", description="used while lablink.yaml names no admin")
     admin_password_hash: SecretStr | None = None
 
+    client_boundary: str = Field(
+        default="", description="ARN of the policy that no role of a client VM may exceed; made by infrastructure/"
+    )
     keys: Path | None = Field(
         default=None, description="folder with the files deployment_secret, encryption_key, log_token"
     )

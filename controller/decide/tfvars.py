@@ -30,6 +30,7 @@ class Site:
     account_id: str
     allocator_url: str
     allocator_cidr: str = ""  # who may reach the VMs' port 22 beside the pool's own networks; empty: nobody
+    client_boundary: str = ""  # ARN of the policy that a client VM's role may not exceed; empty: none
 
     @property
     def log_group(self) -> str:
@@ -49,6 +50,7 @@ def render_base(site: Site, pool: str, region: str, ssh_ingress: Iterable[str], 
         "allocator_cidr": site.allocator_cidr,
         "public_key": public_key,
         "log_group_arn": site.log_group_arn,
+        "permissions_boundary": site.client_boundary,
     }
 
 

@@ -10,38 +10,90 @@ from typing import Any
 from sandbox.aws_provider.core import DataSource, Resource, unsimulated, unsimulated_data
 from sandbox.aws_provider.data_sources.account import CallerIdentity, Parameter, Partition, Region
 from sandbox.aws_provider.data_sources.ec2 import AvailabilityZones, Image, Subnets, Vpc
+from sandbox.aws_provider.data_sources.places import EipData, TypeOfferings, ZoneData
 from sandbox.aws_provider.data_sources.policy_document import PolicyDocument
+from sandbox.aws_provider.resources.alarms import Dashboard, MetricAlarm
+from sandbox.aws_provider.resources.balancer import Listener, LoadBalancer, TargetGroup, TargetGroupAttachment
+from sandbox.aws_provider.resources.bucket import (
+    Bucket,
+    BucketPolicy,
+    Encryption,
+    LifeCycle,
+    PublicAccessBlock,
+    Versioning,
+)
+from sandbox.aws_provider.resources.database import DbInstance, SubnetGroup
+from sandbox.aws_provider.resources.dns import Record, Zone
+from sandbox.aws_provider.resources.ebs import Volume, VolumeAttachment
+from sandbox.aws_provider.resources.eip import Eip, EipAssociation
+from sandbox.aws_provider.resources.functions import Function, Permission, Queue, SubscriptionFilter
 from sandbox.aws_provider.resources.iam import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
+from sandbox.aws_provider.resources.iam_policy import ManagedPolicy
 from sandbox.aws_provider.resources.instance import Instance
 from sandbox.aws_provider.resources.key_pair import KeyPair
 from sandbox.aws_provider.resources.log_group import LogGroup
+from sandbox.aws_provider.resources.parameter import SsmParameter
+from sandbox.aws_provider.resources.scaling import Group, LaunchTemplate
 from sandbox.aws_provider.resources.security_group import SecurityGroup
 from sandbox.aws_provider.resources.security_group_rule import EgressRule, IngressRule
+from sandbox.aws_provider.resources.table import Table
 from sandbox.aws_provider.schema import Block, read_block, read_published_schemas
 from sandbox.aws_provider.settings import read_provider_block
 
 RESOURCE_CLASSES: tuple[type[Resource], ...] = (
+    Bucket,
+    BucketPolicy,
+    Dashboard,
+    DbInstance,
     EgressRule,
+    Eip,
+    EipAssociation,
+    Encryption,
+    Function,
+    Group,
     IngressRule,
     Instance,
     InstanceProfile,
     KeyPair,
+    LaunchTemplate,
+    LifeCycle,
+    Listener,
+    LoadBalancer,
     LogGroup,
+    ManagedPolicy,
+    MetricAlarm,
+    Permission,
+    PublicAccessBlock,
+    Queue,
+    Record,
     Role,
     RolePolicy,
     RolePolicyAttachment,
     SecurityGroup,
+    SsmParameter,
+    SubnetGroup,
+    SubscriptionFilter,
+    Table,
+    TargetGroup,
+    TargetGroupAttachment,
+    Versioning,
+    Volume,
+    VolumeAttachment,
+    Zone,
 )
 DATA_SOURCE_CLASSES: tuple[type[DataSource], ...] = (
     AvailabilityZones,
     CallerIdentity,
+    EipData,
     Image,
     Parameter,
     Partition,
     PolicyDocument,
     Region,
     Subnets,
+    TypeOfferings,
     Vpc,
+    ZoneData,
 )
 
 

@@ -57,8 +57,9 @@ resource "aws_vpc_security_group_egress_rule" "any" {
 }
 
 resource "aws_iam_role" "vm" {
-  name        = local.iam_name
-  description = "LabLink client VMs: write their log and their gauges"
+  name                 = local.iam_name
+  description          = "LabLink client VMs: write their log and their gauges"
+  permissions_boundary = var.permissions_boundary == "" ? null : var.permissions_boundary
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

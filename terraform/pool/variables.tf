@@ -90,6 +90,17 @@ variable "log_group_arn" {
   }
 }
 
+variable "permissions_boundary" {
+  description = "ARN of the policy that the VMs' role may not exceed; \"\": none (the allocator's own role decides whether it may go without)."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.permissions_boundary == "" || can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]+$", var.permissions_boundary))
+    error_message = "permissions_boundary must be empty or the ARN of an IAM policy."
+  }
+}
+
 variable "adopt" {
   description = <<-EOT
     What exists already (a killed first run) and is to be imported, by these keys:

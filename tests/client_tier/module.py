@@ -26,6 +26,7 @@ POOL: dict[str, Any] = {
     "ssh_ingress": ["192.0.2.0/24", "2001:db8::/32"],
     "allocator_cidr": "198.51.100.7/32",
     "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJtyD9h1pFyp0NYfQpQmGJgkxI0LbKq9Zb8Vn0wq7Xn lablink",
+    "permissions_boundary": "",
     "log_group_arn": f"arn:aws:logs:{REGION}:123456789012:log-group:{LOG_GROUP}:*",
 }
 BASE = {"security_group_id": "sg-0123456789abcdef0", "instance_profile": "profile", "key_name": "key"}

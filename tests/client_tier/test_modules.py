@@ -263,6 +263,7 @@ def test_every_other_variable_is_checked(open_module: OpenModule) -> None:
             "allocator_cidr": "x",
             "public_key": "x",
             "log_group_arn": "*",
+            "permissions_boundary": "x",
             "adopt": {"x": "y"},
         }
     )

@@ -74,6 +74,6 @@ def test_fields_of_the_allocator_are_accepted() -> None:
     assert set(allocator) <= lab.model_fields_set
 
 
-def test_a_state_backend_that_the_controller_cannot_use_yet_is_refused() -> None:
-    with pytest.raises(InvalidDocument, match=r"state\.backend: s3 is not supported yet"):
-        parse_lab(render({"pools": {}, "state": {"backend": "s3", "bucket": "lab-states"}}))
+def test_two_allocators_need_what_they_can_share() -> None:
+    with pytest.raises(InvalidDocument, match=r"allocator\.replicas: 2 needs database\.mode rds and ssl\.provider acm"):
+        parse_lab(render({"pools": {}, "allocator": {"replicas": 2}}))

@@ -93,6 +93,7 @@ def test_a_base_has_every_variable_that_its_module_declares() -> None:
     variables = render_base(SITE, "client", "eu-west-1", ["198.51.100.0/24", "192.0.2.0/24"], "ssh-ed25519 A")
     assert set(variables) | {"adopt"} == declared("pool")
     assert variables["ssh_ingress"] == ["192.0.2.0/24", "198.51.100.0/24"]
+    assert variables["permissions_boundary"] == ""
     assert variables["log_group_arn"] == "arn:aws:logs:us-west-2:123456789012:log-group:lablink-cloud-init-dev"
     china = render_base(replace(SITE, region="cn-north-1"), "client", "cn-north-1", [], "k")
     assert china["log_group_arn"].startswith("arn:aws-cn:logs:cn-north-1:")

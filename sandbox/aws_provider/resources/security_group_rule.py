@@ -64,7 +64,8 @@ class _Rule(Tagged):
             "cidr_ipv6": rule.get("CidrIpv6"),
             "prefix_list_id": rule.get("PrefixListId"),
             "referenced_security_group_id": rule.get("ReferencedGroupInfo", {}).get("GroupId"),
-            "description": rule.get("Description") or None,
+            # moto forgets it where a group is the source
+            "description": rule.get("Description") or state.get("description"),
             **self.split_tags(state, read_tags(rule.get("Tags"))),
         }
 

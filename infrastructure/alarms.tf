@@ -1,0 +1,63 @@
+# What somebody should be told of, and one page that shows it.
+
+locals {
+  told = compact(concat([var.alarm_topic], local.topics))
+
+  # name → metric; absent data of a machine that should report is an alarm of its own.
+  instance_alarms = local.single ? {
+    cpu    = { namespace = "AWS/EC2", metric = "CPUUtilization", statistic = "Average", above = 90, minutes = 15, missing = "missing", dimensions = { InstanceId = aws_instance.allocator[0].id } }
+    status = { namespace = "AWS/EC2", metric = "StatusCheckFailed", statistic = "Maximum", above = 0, minutes = 2, missing = "breaching", dimensions = { InstanceId = aws_instance.allocator[0].id } }
+  } : {}
+  host_alarms = {
+    disk      = { namespace = "LabLink", metric = "disk_used_percent", statistic = "Maximum", above = 85, minutes = 10, missing = "missing", dimensions = { deployment = local.prefix, environment = local.suffix } }
+    converged = { namespace = "LabLink", metric = "pools_not_converged", statistic = "Minimum", above = 0, minutes = 30, missing = "notBreaching", dimensions = { deployment = local.prefix, environment = local.suffix } }
+  }
+  lambda_alarms = {
+    lambda-errors    = { namespace = "AWS/Lambda", metric = "Errors", statistic = "Sum", above = 0, minutes = 5, missing = "notBreaching", dimensions = { FunctionName = local.lambda } }
+    lambda-throttles = { namespace = "AWS/Lambda", metric = "Throttles", statistic = "Sum", above = 0, minutes = 5, missing = "notBreaching", dimensions = { FunctionName = local.lambda } }
+  }
+  balancer_alarms = local.acm ? {
+    target-5xx = { namespace = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", statistic = "Sum", above = 10, minutes = 5, missing = "notBreaching", dimensions = { LoadBalancer = aws_lb.allocator[0].arn_suffix } }
+  } : {}
+  alarms = merge(local.instance_alarms, local.host_alarms, local.lambda_alarms, local.balancer_alarms)
+}
+
+resource "aws_cloudwatch_metric_alarm" "lablink" {
+  for_each = local.alarms
+
+  alarm_name          = "${local.prefix}-${each.key}-${local.suffix}"
+  alarm_description   = "LabLink: deploy/RUNBOOK.md says what to do about ${each.key}"
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = each.value.statistic
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = each.value.above
+  period              = 60
+  evaluation_periods  = each.value.minutes
+  treat_missing_data  = each.value.missing
+  alarm_actions       = local.told
+  ok_actions          = local.told
+}
+
+resource "aws_cloudwatch_dashboard" "lablink" {
+  dashboard_name = "${local.prefix}-${local.suffix}"
+  dashboard_body = jsonencode({
+    widgets = [
+      for index, name in sort(keys(local.alarms)) : {
+        type   = "metric"
+        x      = 8 * (index % 3)
+        y      = 6 * floor(index / 3)
+        width  = 8
+        height = 6
+        properties = {
+          title   = name
+          region  = local.lab.region
+          stat    = local.alarms[name].statistic
+          period  = 60
+          metrics = [concat([local.alarms[name].namespace, local.alarms[name].metric], flatten([for key, value in local.alarms[name].dimensions : [key, value]]))]
+        }
+      }
+    ]
+  })
+}
