@@ -19,12 +19,14 @@ from schemas.decision import (
     MarkGone,
     MarkLost,
     RecordInstance,
+    ReportCourse,
     StartVm,
 )
 from schemas.snapshot import Snapshot
 from schemas.status import Condition
 from store import fleet
 from store.assignment import BATCH, bind_waiting, read_bindable
+from store.course import report_courses
 from store.db import Connection, Db, transaction
 from store.event import write_event
 from store.lease import fenced
@@ -46,6 +48,7 @@ WRITES: tuple[tuple[type[Action], Write, str], ...] = (
     (EndInstance, fleet.end_instances, "InstanceEnding"),
     (CreateVm, fleet.create_vms, "VmPlanned"),
     (EndBase, fleet.end_bases, "BaseEnding"),
+    (ReportCourse, report_courses, "CourseReport"),
 )
 """The kinds of action in the order in which they are written (what ends goes before what is new), and their events' reasons."""
 
@@ -74,6 +77,8 @@ def subject_of(action: Action) -> str:
     match action:
         case EndInstance():
             return action.instance_id
+        case ReportCourse():
+            return f"course/{action.course}"
         case EndBase():
             return f"{action.pool}/{action.region}"
         case _:

@@ -14,6 +14,7 @@ from subprocess import CompletedProcess
 import anyio
 import structlog
 
+from controller.roster import read_roster
 from controller.say import say, say_no_more
 from controller.world import World
 from schemas.document import InvalidDocument, parse_lab, problem_at, text_hash
@@ -100,7 +101,7 @@ async def take_edit(world: World, deployment: Deployment, in_force: InForce | No
 
 
 def check_scripts(lab: Lab, text: str, path: Path) -> None:
-    """Raises InvalidDocument for a start-up script that is not there, or that no VM could run."""
+    """Raises InvalidDocument for a start-up script that is not there, or that no VM could run, and for a roster that is none."""
     missing = tuple(
         problem_at(
             text,
@@ -110,6 +111,16 @@ def check_scripts(lab: Lab, text: str, path: Path) -> None:
         )
         for name, pool in lab.pools.items()
         if pool.startup_script and read_script(path.parent / pool.startup_script.path) is None
+    )
+    missing += tuple(
+        problem_at(
+            text,
+            ("courses", name, "roster"),
+            f"{course.roster} beside {path.name} must be there, with one email a line and nothing else",
+            path.name,
+        )
+        for name, course in lab.courses.items()
+        if course.roster and read_roster(path.parent / course.roster) is None
     )
     if missing:
         raise InvalidDocument(missing)

@@ -109,8 +109,20 @@ class EndBase(Frozen):
     reason: str
 
 
+class ReportCourse(Frozen):
+    """A course is over: its figures are worked out and kept, once."""
+
+    kind: Literal["report_course"] = "report_course"
+    pool: str
+    course: str
+    seats: int
+    from_at: datetime
+    to_at: datetime
+    reason: str
+
+
 Action = Annotated[
-    CreateVm | EndVm | MarkLost | MarkGone | RecordInstance | AdoptVm | StartVm | EndInstance | EndBase,
+    CreateVm | EndVm | MarkLost | MarkGone | RecordInstance | AdoptVm | StartVm | EndInstance | EndBase | ReportCourse,
     Field(discriminator="kind"),
 ]
 

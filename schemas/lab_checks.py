@@ -29,7 +29,7 @@ NOT_YET = (
     "pools.*.health.assigned",
     "pools.*.drift",
     "pools.*.access_code",
-    "courses",
+    "courses.*.access_code",
 )
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html

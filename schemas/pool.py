@@ -36,6 +36,15 @@ class Asked(Frozen):
     left_at: datetime | None = None  # when the first of these left
 
 
+class Attendance(Frozen):
+    """The people of a course: those of its roster, or without one whoever comes for it."""
+
+    roster: int = 0
+    seated: int = 0
+    waiting: int = 0
+    reported: bool = False
+
+
 class Refusal(Frozen):
     """A place that AWS had no capacity in, and when it said so."""
 

@@ -3,15 +3,17 @@
 Called by the controller's loop, and by the API for previews; writes nothing.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from schemas.pool import Asked, Base, PoolRow, Refusal, Run
+from schemas.pool import Asked, Attendance, Base, PoolRow, Refusal, Run
 from schemas.price import Approval, LivePrice, Usage
 from schemas.snapshot import Listing, Snapshot
 from schemas.vm import Instance, Vm
 from store.approval import OF_NEWEST
+from store.course import ATTENDANCE, STARTS
 from store.db import Connection, Db
 from store.desired import parse_document
 from store.facts import ASKED
@@ -93,6 +95,8 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
                 NEWEST_RUNS,
                 REFUSALS,
                 ASKED,
+                ATTENDANCE,
+                STARTS,
                 API_UP_SINCE,
                 PRICES,
                 USAGE_FOR_BUDGET,
@@ -100,7 +104,23 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
             )
         ]
         rows = [await read.fetchall() for read in reads]
-    newest, pools, vms, unrecorded, gone, bases, runs, refusals, asked, api, prices, usage, approval = rows
+    (
+        newest,
+        pools,
+        vms,
+        unrecorded,
+        gone,
+        bases,
+        runs,
+        refusals,
+        asked,
+        attendance,
+        starts,
+        api,
+        prices,
+        usage,
+        approval,
+    ) = rows
     if not newest:
         return None
     return Snapshot(
@@ -116,6 +136,8 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
         bases=tuple(Base.model_validate(row) for row in bases),
         runs={row["state_key"]: Run.model_validate(row) for row in runs},
         refusals=tuple(Refusal.model_validate(row) for row in refusals),
+        attendance={row.pop("course"): Attendance.model_validate(row) for row in attendance},
+        starts=_by_pool(starts),
         asked={row.pop("pool"): Asked.model_validate(row) for row in asked},
         api_up_since=api[0]["up_since"],
         observe_only=observation.observe_only,
@@ -124,6 +146,13 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
         usage=tuple(Usage(**row) for row in usage),
         approval=Approval(**approval[0]) if approval else None,
     )
+
+
+def _by_pool(starts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    by_pool: dict[str, dict[str, float]] = {}
+    for row in starts:
+        by_pool.setdefault(row["pool"], {})[row["instance_type"]] = row["took"]
+    return by_pool
 
 
 @asynccontextmanager

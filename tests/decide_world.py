@@ -247,6 +247,8 @@ def _short(action: Action) -> str:
     match action.kind:
         case "end_instance":
             return f"end {action.instance_id}"
+        case "report_course":
+            return f"report {action.course}"
         case "end_base":
             return f"end base {action.region}"
         case _:

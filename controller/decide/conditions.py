@@ -7,12 +7,13 @@ Conditions of other types are somebody else's (actuation's `PlanRefused`) and pa
 from collections import Counter
 from datetime import datetime
 
-from schemas.decision import PoolOutlook
+from schemas.decision import Opening, PoolOutlook
 from schemas.status import Condition
 from schemas.vm import Bucket
 
+from controller.decide.course import opening_of
 from controller.decide.names import counted
-from controller.decide.schedule import openings
+from controller.decide.schedule import SHOWN, openings
 from controller.decide.survey import PoolView
 from controller.decide.work import Finding, Work
 
@@ -31,6 +32,7 @@ USUAL = (
     ("BudgetReached", False, "WithinBudget", "no budget holds growth back"),
     ("ApprovalNeeded", False, "NotNeeded", "growth waits for nobody's approval"),
     ("UpdateStalled", False, "NotStalled", "new VMs do not fail"),
+    ("CourseShort", False, "SeatsThere", "no course lacks seats that are due"),
     ("OrphansFound", False, "NoneFound", "every instance with this pool's tags has a row or will have one"),
 )
 
@@ -60,8 +62,17 @@ def conclude(work: Work) -> PoolOutlook:
         converged=conditions["Converged"].status,
         conditions=tuple(conditions[kind] for kind in sorted(conditions)),
         next_at=work.next_at,
-        openings=openings(view.declared, view.world.now) if view.declared else (),
+        openings=_openings(view),
     )
+
+
+def _openings(view: PoolView) -> tuple[Opening, ...]:
+    """Windows and courses, those first that come first."""
+    if view.declared is None:
+        return ()
+    now = view.world.now
+    courses = (opening_of(planned, now) for planned in view.courses if now < planned.course.to_at)
+    return tuple(sorted((*openings(view.declared, now), *courses), key=lambda one: one.from_at)[:SHOWN])
 
 
 def _observed(view: PoolView) -> tuple[Finding, bool]:

@@ -12,6 +12,7 @@ from schemas.pool import Asked
 from schemas.vm import Bucket
 
 from controller.decide.classify import Judged
+from controller.decide.course import PlannedCourse
 from controller.decide.schedule import kept_since, scheduled_now
 
 MINIMUM_AGE = timedelta(minutes=15)
@@ -33,17 +34,38 @@ class Want:
     kept_since: datetime | None = None  # VMs made before this stay above the size: a window that ended said so
 
 
-def want_of(pool: Pool | None, vms: Sequence[Judged], asked: Asked, now: datetime) -> Want:
+def want_of(
+    pool: Pool | None, vms: Sequence[Judged], asked: Asked, courses: Sequence[PlannedCourse], now: datetime
+) -> Want:
     """A pool that is not declared any more wants nothing."""
     if pool is None:
         return Want()
-    if not pool.schedule:
-        return _own_size(pool, vms, asked)
+    want = _scheduled(pool, vms, asked, now) if pool.schedule else _own_size(pool, vms, asked)
+    return _with_courses(want, vms, courses, now) if courses else want
+
+
+def _scheduled(pool: Pool, vms: Sequence[Judged], asked: Asked, now: datetime) -> Want:
     scheduled = scheduled_now(pool, now)
     if scheduled is None:
         return replace(_own_size(pool, vms, asked), kept_since=kept_since(pool, now))
     size = scheduled.window.size
     return Want(size, size, scheduled.words, scheduled.words)
+
+
+def _with_courses(want: Want, vms: Sequence[Judged], courses: Sequence[PlannedCourse], now: datetime) -> Want:
+    """Seats of courses come beside the VMs that others have; the largest of this and the ordinary size holds.
+
+    They may be more than the pool's `max`: who declares a course means its seats.
+    """
+    grown = [(planned, planned.seats_at(now)) for planned in courses if planned.seats_at(now)]
+    seated = sum(planned.attendance.seated for planned, _ in grown)
+    others = max(0, sum(one.bucket is Bucket.ASSIGNED for one in vms) - seated)
+    seats = sum(number for _, number in grown) + others
+    if not grown or seats <= want.size:
+        return want
+    names = ", ".join(f"{number} for the course {planned.name}" for planned, number in grown)
+    why = f"{seats} wanted ({names}{f', {others} in use by others' if others else ''})"
+    return Want(seats, max(seats, want.most), f"{seats} wanted", why)
 
 
 def _own_size(pool: Pool, vms: Sequence[Judged], asked: Asked) -> Want:

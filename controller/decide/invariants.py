@@ -19,6 +19,7 @@ from schemas.decision import (
     MarkLost,
     PoolOutlook,
     RecordInstance,
+    ReportCourse,
     StartVm,
 )
 from schemas.lab import Pool
@@ -97,18 +98,20 @@ def _check_may_act(snapshot: Snapshot, decision: Decision, rows: dict[str, Vm]) 
     for action in decision.actions:
         pool = snapshot.lab.pools.get(action.pool)
         _check(pool is None or not pool.paused, f"{action.kind} in {action.pool}, which is paused", action.pool)
-        region = _region(action, rows, instances)
+        region = _region(snapshot, action, rows, instances)
         _check(
             region in snapshot.listings, f"{action.kind} in {region or 'no region'}, which was not listed", action.pool
         )
 
 
-def _region(action: Action, rows: dict[str, Vm], instances: dict[str, str]) -> str:
+def _region(snapshot: Snapshot, action: Action, rows: dict[str, Vm], instances: dict[str, str]) -> str:
     match action:
         case CreateVm():
             return action.spec.region
         case EndBase():
             return action.region
+        case ReportCourse():
+            return snapshot.lab.pools[action.pool].region
         case EndInstance() | AdoptVm():
             return instances.get(action.instance_id, "")
         case _:
@@ -118,7 +121,7 @@ def _region(action: Action, rows: dict[str, Vm], instances: dict[str, str]) -> s
 def _check_one_action_each(decision: Decision) -> None:
     subjects: set[str] = set()
     for action in decision.actions:
-        if not isinstance(action, EndBase):
+        if not isinstance(action, EndBase | ReportCourse):
             subject = action.instance_id if isinstance(action, EndInstance) else action.hostname
             _check(subject not in subjects, f"more than one action for {subject}", action.pool)
             subjects.add(subject)
@@ -215,7 +218,7 @@ def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
         pool_declared = snapshot.lab.pools.get(name)
         _check(pool_declared is not None, f"VMs would be created in {name}, which is not declared", name)
         if pool_declared is not None:
-            ceiling = _most(pool_declared, snapshot) + (pool_declared.update.surge if name in replacing else 0)
+            ceiling = _most(name, pool_declared, snapshot) + (pool_declared.update.surge if name in replacing else 0)
             sentence = f"{name} would have {present[name] + number} VMs, above its ceiling of {ceiling}"
             _check(present[name] + number <= ceiling, sentence, name)
 
@@ -226,10 +229,13 @@ def _check_money(snapshot: Snapshot, decision: Decision) -> None:
         _check(False, sentence, pool)
 
 
-def _most(pool: Pool, snapshot: Snapshot) -> int:
+def _most(name: str, pool: Pool, snapshot: Snapshot) -> int:
     """The largest number that the declaration names for this moment."""
     windows = [window.size for window in pool.schedule if open_span(window, snapshot.now)]
-    return max([pool.size if isinstance(pool.size, int) else pool.size.max, *windows])
+    most = max([pool.size if isinstance(pool.size, int) else pool.size.max, *windows])
+    seats = sum(one.seats for one in snapshot.lab.courses.values() if one.pool == name and snapshot.now < one.to_at)
+    in_use = sum(vm.pool == name and is_taken(vm) for vm in snapshot.vms) if seats else 0
+    return max(most, seats + in_use)
 
 
 def _check_shards(snapshot: Snapshot, decision: Decision) -> None:

@@ -11,6 +11,7 @@ from schemas.vm import Bucket
 
 from controller.decide.budget import keep_within_budget
 from controller.decide.conditions import conclude
+from controller.decide.course_watch import report_courses, watch_courses
 from controller.decide.holdbacks import hold_back
 from controller.decide.recognise import (
     adopt_explained,
@@ -66,6 +67,8 @@ def decide_pool(view: PoolView) -> Work:
         leave_refused_places,
         scale_out,
         end_bases,
+        watch_courses,
+        report_courses,
     )
     work = Work(view)
     for step in steps:

@@ -14,6 +14,7 @@ from schemas.snapshot import Snapshot
 from schemas.vm import Bucket, Instance, Phase, Vm
 
 from controller.decide.classify import Judged, Yardstick, judge
+from controller.decide.course import PlannedCourse, plan_courses
 from controller.decide.demand import Want, want_of
 from controller.decide.names import Naming, counted, number_of
 from controller.decide.strangers import ALIVE, Acquaintance, Kind, Stranger, meet
@@ -55,6 +56,7 @@ class PoolView:
     highest: int  # no number up to this one is free
     want: Want
     asked: Asked
+    courses: tuple[PlannedCourse, ...]
 
     @property
     def region(self) -> str:
@@ -111,7 +113,7 @@ def survey(snapshot: Snapshot) -> Survey:
     world = _world(snapshot, naming, _doubt(snapshot, judged, strangers))
     highest, tagged = _highest(snapshot, naming), _tagged_regions(snapshot.instances)
     bases = sorted(snapshot.bases, key=lambda base: (base.pool, base.region))
-    views = []
+    views, courses = [], plan_courses(snapshot)
     for name in names:
         row, pool = snapshot.pools.get(name) or PoolRow(name=name), snapshot.lab.pools.get(name)
         asked = snapshot.asked.get(name, Asked())
@@ -126,8 +128,9 @@ def survey(snapshot: Snapshot) -> Survey:
             bases=tuple(base for base in bases if base.pool == name and base.wanted),
             standing=frozenset(one.vm.region for one in judged[name]) | frozenset(tagged[name]),
             highest=max(row.counter, highest[name], judged[name][-1].number if judged[name] else 0),
-            want=want_of(pool, judged[name], asked, snapshot.now),
+            want=want_of(pool, judged[name], asked, courses[name], snapshot.now),
             asked=asked,
+            courses=tuple(courses[name]),
         )
         views.append(view)
     return Survey(tuple(views), tuple(strangers[None]))

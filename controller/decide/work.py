@@ -111,6 +111,8 @@ def subject_of(action: Action) -> str:
     """The host name that an action is about, else the instance or the region of a base."""
     if action.kind == "end_instance":
         return action.instance_id
+    if action.kind == "report_course":
+        return f"course/{action.course}"
     return "" if action.kind == "end_base" else action.hostname
 
 
@@ -122,6 +124,7 @@ def describe(action: Action) -> str:
         "adopt": "adopt {instance_id} as {hostname} (shard {shard})",
         "end_instance": "terminate {instance_id}",
         "end_base": "end the base of {pool} in {region}",
+        "report_course": "report on the course {course}",
     }
     where = (
         f"{action.spec.instance_type} in {action.spec.zone or action.spec.region}" if action.kind == "create" else ""

@@ -1,18 +1,25 @@
-"""The facts that policy decides by, from real rows: who asks, who left, as the one snapshot of a tick holds them."""
+"""The facts that policy decides by, from real rows: who asks, who left, who came to a course, how long starts took."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from controller import loop
+from controller.roster import read_roster
 from controller.world import World
 from schemas.document import parse_lab
+from schemas.pool import Attendance
 from schemas.snapshot import Listing, Snapshot
-from store.assignment import Claim, request_seat
+from store.assignment import Claim, bind_waiting, request_seat
+from store.course import put_rosters
 from store.db import Db, fetch, open_db, transaction
 from store.desired import Change, append_version
+from store.event import read_events
+from store.seat import free_seats
 from store.state import Observation, read_snapshot
+from tests.api.world import add_vms
 from tests.controller_world import lead_world
 
 pytestmark = pytest.mark.anyio
@@ -81,3 +88,63 @@ async def test_a_snapshot_counts_who_waits_and_who_left_within_ten_minutes(db: D
     asked = (await read(db)).asked["client"]
     assert (asked.waiting, asked.left) == (1, 1)
     assert asked.left_at is not None
+
+
+def course(begins_in: timedelta, lasts: timedelta, more: str = "") -> str:
+    begins = datetime.now(UTC) + begins_in
+    ends = begins + lasts
+    return f"{ELASTIC}courses:\n  friday: {{pool: client, from: {begins.isoformat()}, to: {ends.isoformat()}, seats: 2{more}}}\n"
+
+
+async def seat(db: Db, hostname: str, start_s: int = 100) -> None:
+    async with transaction(db) as conn:
+        await add_vms(conn, [hostname], "client")
+        await free_seats(conn, [hostname])
+        await conn.execute("UPDATE vm SET ready_at = created_at + %s * interval '1 second'", (start_s,))
+        await bind_waiting(conn, "client")
+
+
+async def test_without_a_roster_whoever_comes_for_a_course_is_counted(db: Db) -> None:
+    await put(db, course(timedelta(minutes=10), timedelta(hours=1)))
+    await ask(db, "ada@example.org", "bob@example.org", "cyd@example.org")
+    await seat(db, "lablink-client-dev-1")
+    snapshot = await read(db)
+    assert snapshot.attendance["friday"] == Attendance(seated=1, waiting=2)
+    assert snapshot.starts == {"client": {"g4dn.xlarge": 100.0}}
+
+
+async def test_with_a_roster_its_people_are_counted_whenever_they_came(db: Db) -> None:
+    await put(db, course(timedelta(days=3), timedelta(hours=1), ", roster: roster.txt"))
+    async with transaction(db) as conn:
+        await put_rosters(conn, {"friday": ["ada@example.org", "eve@example.org"]})
+    await ask(db, "ada@example.org", "bob@example.org")
+    await seat(db, "lablink-client-dev-1")
+    assert (await read(db)).attendance["friday"] == Attendance(roster=2, seated=1)
+    async with transaction(db) as conn:
+        await put_rosters(conn, {})
+    assert (await read(db)).attendance["friday"] == Attendance()
+
+
+async def test_a_course_that_is_over_is_reported_once(db: Db, world: World) -> None:
+    await put(db, course(timedelta(hours=-2), timedelta(hours=1), ", grace: 0s"))
+    await ask(db, "ada@example.org")
+    await seat(db, "lablink-client-dev-1", 240)
+    await run(
+        db, "UPDATE assignment SET created_at = now() - interval '90 minutes', bound_at = now() - interval '89 minutes'"
+    )
+    await run(db, "UPDATE vm SET created_at = now() - interval '2 hours', ready_at = now() - interval '116 minutes'")
+    for _ in range(3):
+        await loop.reconcile_once(world)
+    async with db.connection() as conn:
+        (event,) = await read_events(conn, subject="course/friday", limit=5)
+    assert event.message.startswith("2 seats, 1 came, 0 of them got none; waits of 60 s (median)")
+    assert "nine of ten were ready within 4.0 min; next time 1 seats would do" in event.message
+
+
+def test_a_roster_is_one_email_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "roster.txt"
+    assert read_roster(path) is None
+    path.write_text("\ufeffAda@Example.org  # tutor\n\n# people\nbob@example.org\nada@example.org\n")
+    assert read_roster(path) == ("ada@example.org", "bob@example.org")
+    path.write_text("ada at example.org\n")
+    assert read_roster(path) is None

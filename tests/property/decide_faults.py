@@ -66,6 +66,15 @@ def _schedule(world: Simulation, number: int) -> None:
     _declare(world, schedule=[{**window, "end": ("drain", "keep")[number % 2]}])
 
 
+def _course(world: Simulation, number: int) -> None:
+    """Seats in five minutes, for ten."""
+    begins = world.now + timedelta(minutes=5)
+    dates = {"from": begins.isoformat(), "to": (begins + timedelta(minutes=10)).isoformat()}
+    if "client" in world.pools:
+        world.reported.clear()
+        world.courses = {"friday": {"pool": "client", **dates, "seats": 1 + number % 5}}
+
+
 def _stray(world: Simulation, number: int) -> None:
     world.launch(f"lablink-client-dev-{900 + number}", "client")
 
@@ -80,6 +89,7 @@ def _duplicate(world: Simulation, number: int) -> None:
 
 
 def _remove(world: Simulation, number: int) -> None:
+    world.courses = {}
     back = {"size": number % 4, "update": {"surge": 1}}
     world.pools = {"other": world.pools["other"]} if "client" in world.pools else {**world.pools, "client": back}
 
@@ -97,6 +107,7 @@ FAULTS: dict[str, Callable[[Simulation, int], None]] = {
         world, size={"min": number % 2, "max": number % 7 + 1, "spare": number % 3}
     ),
     "schedule": _schedule,
+    "course": _course,
     "ask": lambda world, number: world.ask(("client", "other")[number % 2]),
     "give up": lambda world, number: world.waiting.clear(),
     "fail": _on_row(Seat.FREE, Seat.TAKEN, status=VmStatus.ERROR),

@@ -12,7 +12,7 @@ from controller.decide.demand import MINIMUM_AGE
 from controller.decide.invariants import check_invariants
 from controller.decide.pool import decide
 from schemas.decision import Action, Decision
-from schemas.pool import LATELY, Asked, PoolRow, Run
+from schemas.pool import LATELY, Asked, Attendance, PoolRow, Run
 from schemas.snapshot import Listing, Snapshot
 from schemas.vm import Instance, Phase, Seat, Vm, VmStatus
 from tests.decide_world import NOW, REGION, build_instance, build_lab, build_row
@@ -39,6 +39,8 @@ class Simulation:
     deaf: bool = False  # the next listing fails
     cut: bool = False  # the next run is killed before it tells what it made
     made: int = 0
+    courses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reported: set[str] = field(default_factory=set)
     waiting: dict[str, int] = field(default_factory=dict)  # people in line, by pool
     departures: list[tuple[str, datetime]] = field(default_factory=list)
 
@@ -61,7 +63,7 @@ class Simulation:
         return decision
 
     def snapshot(self) -> Snapshot:
-        lab = build_lab(self.pools)
+        lab = build_lab(self.pools, courses=self.courses)
         for name in lab.pools:
             self.rows.setdefault(name, build_row(name))
         recorded = {vm.instance_id for vm in self.vms.values()}
@@ -78,6 +80,7 @@ class Simulation:
             gone={name: vm for name, vm in self.gone.items() if name in carried},
             listings={} if self.deaf else {REGION: Listing(region=REGION, taken_at=self.now)},
             runs=self.runs,
+            attendance={name: Attendance(reported=True) for name in self.reported},
             asked={name: self._asked(name) for name in self.pools},
             api_up_since=NOW - timedelta(days=1),
         )
@@ -177,6 +180,9 @@ class Simulation:
         for pool, number in creates.items():
             declared = snapshot.lab.pools[pool]
             most = max([self._most(pool), *(window.size for window in declared.schedule)])
+            if pool == "client" and self.courses:
+                in_use = sum(vm.pool == pool and vm.seat is Seat.TAKEN for vm in self.vms.values())
+                most = max(most, self.courses["friday"]["seats"] + in_use)
             assert self.present(pool) + number <= most + declared.update.surge
 
     def _check_no_flapping(self, hostname: str, reason: str) -> None:
@@ -210,6 +216,9 @@ class Simulation:
                 phase = self.vms[action.hostname].phase
                 live = Phase.LIVE if phase is Phase.PLANNED else phase
                 self.change(action.hostname, instance_id=action.instance_id, phase=live, launched_at=self.now)
+            case "report_course":
+                assert action.course not in self.reported
+                self.reported.add(action.course)
             case "start":
                 self.change(action.hostname, started_at=self.now)
                 self.change_instance(action.instance_id, state="running")

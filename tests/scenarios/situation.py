@@ -10,6 +10,8 @@
     refusals: [us-west-2 - g4dn.xlarge 1m]                          # region, zone, type, age
     bases: [client us-west-2]
     asked: {client: {waiting: 2, left: 1, left_at: 4m}}             # people in line, and those who left lately
+    attendance: {friday: {seated: 3, roster: 20}}                    # people of courses
+    starts: {client: {g4dn.xlarge: 240}}                            # p90 of start-up times in seconds
     listings: {us-west-2: 0s}                                       # age; left out: every region was listed just now
     usage: [client us-west-2 g4dn.xlarge gp3 50 100]                # VM-hours of the month: pool, region, type, disk, GiB, hours
     approval: {cleared_usd: 1.0, wanted_usd: 5.0}                   # the version in force waits for a person
@@ -32,6 +34,7 @@ from ruamel.yaml import YAML
 from controller.decide.invariants import check_invariants
 from controller.decide.pool import decide
 from controller.decide.render import render_decision
+from schemas.pool import Attendance
 from schemas.price import Approval, Usage
 from schemas.snapshot import Listing
 from schemas.values import parse_duration
@@ -50,6 +53,8 @@ KNOWN = frozenset(
         "refusals",
         "bases",
         "asked",
+        "attendance",
+        "starts",
         "listings",
         "api_up",
         "usage",
@@ -132,6 +137,8 @@ def _read_circumstances(situation: Situation, written: dict[str, Any]) -> Situat
     for line in written.get("refusals", ()):
         _, zone, instance_type, age = line.split()
         situation.refuse(instance_type, _named(zone) or "", parse_duration(age))
+    attendance = {name: Attendance(**people) for name, people in written.get("attendance", {}).items()}
+    situation.set(attendance=attendance, starts=written.get("starts", {}))
     for pool, columns in written.get("asked", {}).items():
         situation.asked(pool, **{name: _column(name, value) for name, value in columns.items()})
     if "listings" in written:

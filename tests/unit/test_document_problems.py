@@ -68,8 +68,8 @@ def test_a_problem_is_shown_where_it_is(text: str, shown: str) -> None:
 
 def test_a_course_of_no_pool_is_told_which_pool_there_is() -> None:
     course = "{pool: clint, from: 2026-12-04T09:00Z, to: 2026-12-05T09:00Z, seats: 4}"
-    shown = [str(problem) for problem in problems(f"courses: {{x: {course}}}\npools: {{client: {{}}}}")]
-    assert shown[1] == 'lablink.yaml:1:21: courses.x.pool: there is no pool "clint"; did you mean "client"?'
+    (shown,) = [str(problem) for problem in problems(f"courses: {{x: {course}}}\npools: {{client: {{}}}}")]
+    assert shown == 'lablink.yaml:1:21: courses.x.pool: there is no pool "clint"; did you mean "client"?'
 
 
 def test_a_half_written_file_is_a_syntax_error_with_its_line() -> None:

@@ -8,6 +8,7 @@ from schemas.document import InvalidDocument, parse_lab
 from schemas.lab_checks import NOT_YET
 from schemas.yaml_edit import render
 
+COURSE = {"pool": "client", "from": "2026-12-04T09:00-08:00", "to": "2026-12-04T17:00-08:00", "seats": 40}
 SET = {
     "pools.*.market": "spot",
     "pools.*.session.max": "12h",
@@ -18,18 +19,15 @@ SET = {
     "pools.*.health.assigned": "replace",
     "pools.*.drift": "correct",
     "pools.*.access_code": "open-sesame",
-    "courses": {
-        "friday": {"pool": "client", "from": "2026-12-04T09:00-08:00", "to": "2026-12-04T17:00-08:00", "seats": 40}
-    },
-    "budget.hourly": 30,
-    "budget.monthly": 1500.5,
+    "courses.*.access_code": "open-sesame",
     "notify": [{"webhook": "https://example.org/hook", "on": ["PoolStalled"]}],
 }
 
 
 def document(path: str, value: Any) -> str:
     for name in reversed(path.split(".")):
-        value = {("client" if name == "*" else name): value}
+        course = COURSE if name == "*" and path.startswith("courses") else {}
+        value = {("client" if name == "*" else name): {**course, **value} if course else value}
     return render({"pools": {"client": {}}, **value})
 
 
