@@ -14,6 +14,7 @@ from litestar.plugins.pydantic import PydanticPlugin
 from litestar.static_files import create_static_files_router
 
 from api import (
+    assignments,
     capacity,
     costs,
     desired,
@@ -40,7 +41,9 @@ from api.api_tokens import ApiTokens
 from api.binder import Binder
 from api.callers import Callers
 from api.contact import Contacts
+from api.desk import Desk
 from api.errors import EXCEPTION_HANDLERS
+from api.followers import Followers
 from api.headers import add_headers
 from api.in_force import DesiredInForce
 from api.intake import Intake
@@ -82,16 +85,22 @@ def create_app(settings: Settings, db: Db) -> Litestar:
     callers = Callers(settings, db, in_force, contacts)
     api_tokens = ApiTokens(db)
     access = Access(settings, Passwords(settings, in_force), api_tokens)
+    followers = Followers(db, binder)
+
+    def hear_of(hostname: str) -> None:
+        waiters.look(hostname)
+        followers.hear()
 
     def look_again() -> None:
         in_force.forget()
         api_tokens.forget()
         waiters.sweep()
         feed.ring()
+        followers.hear()
 
     hear = {
         API_TOKEN: lambda _: api_tokens.forget(),
-        ASSIGNMENT: waiters.look,
+        ASSIGNMENT: hear_of,
         DESIRED: lambda _: in_force.forget(),
         EVENT: lambda _: feed.ring(),
     }
@@ -103,6 +112,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "contacts": contacts.run,
         "token use": api_tokens.run,
         "log feed": log_feed.run,
+        "followers": followers.run,
         "presence": lambda: keep_reporting(db),
         "retention": lambda: keep_tidy(db, in_force),
     }
@@ -116,7 +126,9 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "contacts": contacts,
         "db": db,
         "desired": in_force,
+        "desk": Desk(db),
         "feed": feed,
+        "followers": followers,
         "free": FreeCount(db),
         "intake": Intake(callers, db, in_force, LogWriter(db, log_feed), Reports(db)),
         "listener": listener,
@@ -130,6 +142,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "desired": in_force,
         "feed": feed,
         "log_feed": log_feed,
+        "followers": followers,
         "settings": settings,
     }
     documented = make_config()
@@ -155,23 +168,25 @@ def create_app(settings: Settings, db: Db) -> Litestar:
 def list_routes() -> list[Any]:
     """The compatible endpoints at the root, our own under /api/v1 for who is logged in."""
     ours = [
+        *assignments.ROUTES,
+        *capacity.ROUTES,
+        *costs.ROUTES,
         *desired.ROUTES,
+        *events.ROUTES,
         *pools.ROUTES,
+        *replay.ROUTES,
+        *status.ROUTES,
+        *tokens.ROUTES,
         *vms.ROUTES,
         *gauges.ROUTES,
-        *events.ROUTES,
         *history.ROUTES,
-        *replay.ROUTES,
-        *capacity.ROUTES,
-        *status.ROUTES,
-        *costs.ROUTES,
-        *tokens.ROUTES,
         *notifications.ROUTES,
     ]
     return [
         *PEOPLE,
         ADMIN,
         *requests.ROUTES,
+        *assignments.HOLDERS_ROUTES,
         startup.vm_startup,
         *telemetry.ROUTES,
         *queries.ROUTES,

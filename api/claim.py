@@ -36,14 +36,12 @@ async def read_asked(request: Request[Any, Any, Any]) -> Asked:
 def check_claim(asked: Asked, lab: Lab, proven: UUID | None) -> Claim:
     """Of the command, the code alone is kept. A pool that is not named is still to be chosen."""
     email = asked.email.lower()
-    if not EMAIL.fullmatch(email) or not email.isprintable():
-        raise BadInputError("enter your email address, such as ada@example.org", extra={"field": "email"})
+    check_email(email)
     code = find_code(asked.command)
     if code is None:
         sentence = "paste the whole command for Linux from Chrome Remote Desktop; it has --code= in it"
         raise BadInputError(sentence, extra={"field": "crd_command"})
-    if asked.pin and not PIN.fullmatch(asked.pin):
-        raise BadInputError("a PIN is six digits or more; leave it empty to get one", extra={"field": "pin"})
+    check_pin(asked.pin)
     if not lab.pools:
         raise BadInputError("no pool of VMs is declared here yet; ask whoever runs LabLink")
     if asked.pool and asked.pool not in lab.pools:
@@ -58,3 +56,15 @@ def check_claim(asked: Asked, lab: Lab, proven: UUID | None) -> Claim:
         named=bool(asked.pool),
         open=lab.repeat == "open",
     )
+
+
+def check_email(email: str) -> None:
+    """Raises BadInputError unless it is an address in lower case that can be shown and stored."""
+    if not EMAIL.fullmatch(email) or not email.isprintable():
+        raise BadInputError("enter your email address, such as ada@example.org", extra={"field": "email"})
+
+
+def check_pin(pin: str) -> None:
+    """Raises BadInputError unless it is a PIN, or left out."""
+    if pin and not PIN.fullmatch(pin):
+        raise BadInputError("a PIN is six digits or more; leave it empty to get one", extra={"field": "pin"})

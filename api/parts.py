@@ -7,6 +7,8 @@ from api.admins import Access
 from api.api_tokens import ApiTokens
 from api.binder import Binder
 from api.callers import Callers
+from api.desk import Desk
+from api.followers import Followers
 from api.in_force import DesiredInForce
 from api.intake import Intake
 from api.listen import Listener
@@ -22,10 +24,12 @@ AnyDb = NamedDependency[SkipValidation[Db]]
 TheApiTokens = NamedDependency[SkipValidation[ApiTokens]]
 TheBinder = NamedDependency[SkipValidation[Binder]]
 TheCallers = NamedDependency[SkipValidation[Callers]]
+TheDesk = NamedDependency[SkipValidation[Desk]]
 TheDesired = NamedDependency[SkipValidation[DesiredInForce]]
 TheFeed = NamedDependency[SkipValidation[Signal]]
 TheFree = NamedDependency[SkipValidation[FreeCount]]
 TheIntake = NamedDependency[SkipValidation[Intake]]
+TheFollowers = NamedDependency[SkipValidation[Followers]]
 TheListener = NamedDependency[SkipValidation[Listener]]
 TheLogFeed = NamedDependency[SkipValidation[LogFeed]]
 TheOutlook = NamedDependency[SkipValidation[Outlook]]

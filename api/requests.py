@@ -2,36 +2,27 @@
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from litestar import Request, Response, post
+from litestar.datastructures import Cookie
 from litestar.exceptions import HTTPException
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.response import Template
 
-from api.binder import Binder
 from api.claim import check_claim, read_asked
 from api.cookie import NAME, make_cookie, read_cookie
 from api.errors import LATER, ConflictError, NotNowError, answer_http
+from api.followers import View
 from api.openapi import ForPeopleToo, reading
 from api.pages.people import show_form, show_seat
 from api.pages.shell import Wrong
-from api.parts import AnyDb, TheBinder, TheDesired, TheSettings
-from schemas.assignment import Assignment
+from api.parts import AnyDb, TheDesired, TheDesk, TheFollowers, TheSettings
+from schemas.assignment import Assignment, AssignmentStatus
 from schemas.lab import Lab
 from schemas.settings import Settings
-from store.assignment import (
-    RECONCILE,
-    Claim,
-    Place,
-    is_seated,
-    read_assignment,
-    read_other_pool,
-    read_place,
-    request_seat,
-)
-from store.db import Connection, Db, notify, transaction
+from store.assignment import Claim, read_other_pool
+from store.db import Db
 from store.seat import read_longest_free
 
 AnyRequest = Request[Any, Any, Any]
@@ -50,7 +41,13 @@ REQUEST = reading(
 
 @post("/api/request_vm", status_code=200, operation_class=REQUEST)
 async def post_request(
-    request: AnyRequest, db: AnyDb, desired: TheDesired, binder: TheBinder, settings: TheSettings
+    request: AnyRequest,
+    *,
+    db: AnyDb,
+    desired: TheDesired,
+    desk: TheDesk,
+    followers: TheFollowers,
+    settings: TheSettings,
 ) -> Response[Any] | Template:
     """A VM for an email address: at once, or after those who asked before."""
     in_force = await desired.read()
@@ -61,13 +58,21 @@ async def post_request(
             raise NotNowError("nothing is declared here yet; try again when LabLink is set up")
         secret = settings.deployment_secret.get_secret_value().encode()
         claim = check_claim(asked, in_force.lab, read_cookie(secret, request.cookies.get(NAME)))
-        assignment = await take_seat(db, binder, await choose_pool(db, in_force.lab, claim))
+        claim = await choose_pool(db, in_force.lab, claim)
+        assignment = await desk.ask(claim)
+        if assignment is None:
+            raise await refuse(db, claim)
     except HTTPException as error:
         if wants_json(request):
             return answer_http(request, error)
         lab = in_force.lab if in_force else None
         return await show_form(request, db, lab, asked=asked, error=explain(error), status=error.status_code)
-    return await answer_assignment(request, db, settings, assignment)
+    if assignment.status is AssignmentStatus.ACTIVE and wants_json(request):
+        return answer_json(settings, assignment, None)  # what a storm asks for costs no further look
+    view = await followers.look(assignment.id)
+    if view is None or wants_json(request):
+        return answer_json(settings, assignment, view)
+    return answer_page(request, settings, view)
 
 
 def explain(error: HTTPException) -> Wrong:
@@ -92,55 +97,50 @@ async def choose_pool(db: Db, lab: Lab, claim: Claim) -> Claim:
         return replace(claim, pool=await read_longest_free(conn, list(lab.pools)) or claim.pool)
 
 
-async def take_seat(db: Db, binder: Binder, claim: Claim) -> Assignment:
-    """T1, then T2, then what came of it. Raises ConflictError when the email has a seat that the claim does not prove."""
-    async with transaction(db) as conn:
-        assignment = await request_seat(conn, claim)
-        if assignment is None:
-            raise await _refuse(conn, claim)
-    if not is_seated(assignment):
-        await binder.bind(assignment.pool)
-        async with db.connection() as conn:
-            assignment = await read_assignment(conn, assignment.id) or assignment
-            if not is_seated(assignment):
-                await notify(conn, RECONCILE, assignment.pool)
-    return assignment
+def answer_json(settings: Settings, assignment: Assignment, view: View | None) -> Response[Any]:
+    """The seat, the offer or the place in line; either way the cookie that leads back to it."""
+    if view is None or view.followed.assignment.status is AssignmentStatus.ACTIVE:
+        seated = view.followed.assignment if view else assignment
+        body: dict[str, Any] = {"hostname": seated.hostname, "pin": seated.pin, "status": "assigned"}
+        return Response(body, status_code=200, cookies=[seat_cookie(settings, seated)])
+    return Response(describe_place(view), status_code=503, headers=LATER, cookies=[seat_cookie(settings, assignment)])
 
 
-async def answer_assignment(
-    request: AnyRequest, db: Db, settings: Settings, assignment: Assignment
-) -> Response[Any] | Template:
-    """The seat or the place in line; either way the cookie that leads back to it."""
+def answer_page(request: AnyRequest, settings: Settings, view: View) -> Template:
+    """The same for people."""
+    seated = view.followed.assignment.status is AssignmentStatus.ACTIVE
+    page = show_seat(request, view, status=200 if seated else 503)
+    page.headers |= {} if seated else LATER
+    page.cookies = [*page.cookies, seat_cookie(settings, view.followed.assignment)]
+    return page
+
+
+def seat_cookie(settings: Settings, assignment: Assignment) -> Cookie:
     secret = settings.deployment_secret.get_secret_value().encode()
-    cookie = make_cookie(secret, assignment.id, settings.secure)
-    status, headers = (200, {}) if is_seated(assignment) else (503, LATER)
-    if not wants_json(request):
-        page = await show_seat(request, db, assignment, status=status)
-        page.headers |= headers
-        page.cookies = [*page.cookies, cookie]
-        return page
-    if is_seated(assignment):
-        body: dict[str, Any] = {"hostname": assignment.hostname, "pin": assignment.pin, "status": "assigned"}
-    else:
-        async with db.connection() as conn:
-            body = describe_place(assignment.id, assignment.pin, await read_place(conn, assignment.id))
-    return Response(body, status_code=status, headers=headers, cookies=[cookie])
+    return make_cookie(secret, assignment.id, settings.secure)
 
 
-def describe_place(assignment: UUID, pin: str, place: Place | None) -> dict[str, Any]:
-    """The body of a 503 that means "wait"."""
+def describe_place(view: View) -> dict[str, Any]:
+    """The body of a 503 that means "wait", or "a VM is held for you, send a fresh command"."""
+    assignment = view.followed.assignment
+    error = "no VM is free right now; you are in line, ask again in a moment"
+    if assignment.status is AssignmentStatus.OFFERED:
+        error = "a VM is held for you; get a fresh command from Chrome Remote Desktop and send it"
     return {
-        "error": "no VM is free right now; you are in line, ask again in a moment",
-        "status": "waiting",
-        "assignment": str(assignment),
-        "position": place.position if place else 1,
-        "eta_s": place.eta_s if place else None,
-        "pin": pin,
+        "error": error,
+        "status": assignment.status,
+        "assignment": str(assignment.id),
+        "position": view.followed.position,
+        "eta_s": view.eta_s,
+        "offer_s": view.followed.offer_s,
+        "pin": assignment.pin,
     }
 
 
-async def _refuse(conn: Connection, claim: Claim) -> ConflictError:
-    other = await read_other_pool(conn, claim)
+async def refuse(db: Db, claim: Claim) -> ConflictError:
+    """Why nothing was changed; names another pool to nobody but the person."""
+    async with db.connection() as conn:
+        other = await read_other_pool(conn, claim)
     if other is None:
         return ConflictError(KNOWN)
     return ConflictError(f"you have a place in pool {other} already; give that one up before you ask for another")

@@ -39,6 +39,7 @@ class Server(uvicorn.Server):
         self._app.state.waiters.close()
         self._app.state.feed.close()
         self._app.state.log_feed.close()
+        self._app.state.followers.bell.close()
         await super().shutdown(sockets)
 
 

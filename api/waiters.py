@@ -146,7 +146,7 @@ class Waiters:
     async def _tell(self, hostnames: Sequence[str]) -> None:
         async with self._db.connection() as conn:
             errands = await read_errands(conn, hostnames)
-        told = [errand.hostname for errand in errands if await self._run_errand(errand)]
+        told = {e.hostname: e.code_version for e in errands if await self._run_errand(e) and e.code_version}
         if told:
             async with self._db.connection() as conn:
                 await record_handed_over(conn, told)

@@ -1,10 +1,11 @@
 """Binding people to VMs: T1 records who asks (one statement), T2 seats the first in line (the only binder), release ends it.
 
 Called by `api` after each request, ready and release, and by the controller at each tick. What fails instead, and why
-the lock is a statement of its own, is a matter of record: SKIP LOCKED strands people beside idle VMs.
+the lock is a statement of its own, is a matter of record: SKIP LOCKED strands people beside idle VMs. Whose command has
+probably expired is offered the VM instead of given it, until `seat_hold` (lablink.yaml) runs out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,8 +17,11 @@ from store.seat import lock_pool
 CHANNEL = "assignment"  # key: the host name that was given a person, or whose person has a newer command
 RECONCILE = "reconcile"  # key: the pool that the controller should look at
 
-COLUMNS = """id, pool, email, status, hostname, crd_code, pin, code_version, delivered_version, created_at,
-             bound_at, ended_at, end_reason"""
+FRESH = "interval '4 minutes'"  # a one-time code works for about five, and somebody has to take it to its VM
+SILENT = "interval '2 minutes'"  # without a word from the person's page: passed over, the place is kept
+
+COLUMNS = """id, seq, pool, email, status, hostname, crd_code, pin, code_version, delivered_version, held, lapsed,
+             created_at, code_at, bound_at, offered_until, ends_at, ended_at, end_reason"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +39,52 @@ class Claim:
 
 
 REQUEST = f"""
+WITH c AS MATERIALIZED (
+    SELECT * FROM unnest(%(pool)s::text[], %(email)s::text[], %(crd_code)s::text[], %(drawn_pin)s::text[], %(pin)s::text[],
+                         %(proven)s::uuid[], %(named)s::bool[], %(open)s::bool[])
+                   AS c (pool, email, crd_code, drawn_pin, pin, proven, named, open)
+)
 INSERT INTO assignment AS a (pool, email, crd_code, pin)
-VALUES (%(pool)s, %(email)s, %(crd_code)s, coalesce(%(pin)s, %(drawn_pin)s))
+SELECT pool, email, crd_code, coalesce(pin, drawn_pin) FROM c ORDER BY email
 ON CONFLICT (email) WHERE status <> 'ended' DO UPDATE
    SET crd_code = excluded.crd_code, seen_at = now(),
-       code_version = a.code_version + (a.crd_code <> excluded.crd_code)::int
- WHERE (a.pool = excluded.pool OR NOT %(named)s)
-   AND (%(open)s OR a.id = %(proven)s OR a.pin = %(pin)s
-        -- A double click: the same one-time code again, before the first answer could set its cookie.
-        OR (a.crd_code = excluded.crd_code AND a.created_at > now() - interval '1 minute'))
-RETURNING {COLUMNS}
+       code_version = a.code_version + (a.crd_code <> excluded.crd_code)::int,
+       code_at = CASE WHEN a.crd_code = excluded.crd_code THEN a.code_at ELSE now() END,
+       lapsed = a.lapsed AND a.crd_code = excluded.crd_code,
+       -- The fresh command that an offer waits for.
+       status = CASE WHEN a.status = 'offered' AND a.crd_code <> excluded.crd_code THEN 'active' ELSE a.status END,
+       bound_at = CASE WHEN a.status = 'offered' AND a.crd_code <> excluded.crd_code THEN now() ELSE a.bound_at END
+ WHERE EXISTS (SELECT FROM c WHERE c.email = excluded.email AND (a.pool = excluded.pool OR NOT c.named)
+                  AND (c.open OR a.id = c.proven OR a.pin = c.pin
+                       -- A double click: the same one-time code again, before the first answer could set its cookie.
+                       OR (a.crd_code = excluded.crd_code AND a.created_at > now() - interval '1 minute')))
+RETURNING {COLUMNS}, coalesce(bound_at = now(), false) AS accepted
 """
 
 
-async def request_seat(conn: Connection, claim: Claim) -> Assignment | None:
-    """T1, a transaction of its own: the person's one open assignment, made or renewed.
+async def request_seats(conn: Connection, claims: Sequence[Claim]) -> dict[str, Assignment]:
+    """T1: each person's one open assignment, made or renewed, by email; each email at most once. The caller holds the pools' locks.
 
-    None when the email has an open assignment that the claim does not prove to be its own, or one in another pool;
-    then nothing was changed. A new code of a seated person wakes the held call of its VM.
+    Missing is who has an open assignment that the claim does not prove to be its own, or one in another pool; there nothing
+    was changed. A fresh command accepts an offer. A new code of a seated person wakes the held call of its VM.
     """
-    row = await fetch_one(conn, REQUEST, _params(claim))
-    if row is None:
-        return None
-    assignment = Assignment(**row)
-    if assignment.hostname and assignment.delivered_version < assignment.code_version:
-        await notify(conn, CHANNEL, assignment.hostname)
-    return assignment
+    made: dict[str, Assignment] = {}
+    for row in await fetch(conn, REQUEST, {name: [getattr(c, name) for c in claims] for name in Claim.__slots__}):
+        accepted = row.pop("accepted")
+        one = made[row["email"]] = Assignment(**row)
+        if accepted:
+            await write_event(conn, "api", f"vm/{one.hostname}", "Assigned", "its offer was accepted")
+        if one.status is AssignmentStatus.ACTIVE and one.delivered_version < one.code_version:
+            await notify(conn, CHANNEL, one.hostname or "")
+    return made
+
+
+OPEN_POOLS = "SELECT DISTINCT pool FROM assignment WHERE email = ANY(%s) AND status <> 'ended'"
+
+
+async def read_open_pools(conn: Connection, emails: Sequence[str]) -> set[str]:
+    """The pools in which these people have open assignments."""
+    return {row["pool"] for row in await fetch(conn, OPEN_POOLS, (list(emails),))}
 
 
 IN_ANOTHER_POOL = """
@@ -71,14 +95,31 @@ SELECT pool FROM assignment
 
 async def read_other_pool(conn: Connection, claim: Claim) -> str | None:
     """The other pool in which the person, proven to be the same, has an open assignment."""
-    row = await fetch_one(conn, IN_ANOTHER_POOL, _params(claim))
+    row = await fetch_one(conn, IN_ANOTHER_POOL, {name: getattr(claim, name) for name in Claim.__slots__})
     return row["pool"] if row else None
 
 
+EXPIRE = """
+WITH missed AS (
+    -- To the end of the line: otherwise the same person would be offered the same VM for ever.
+    UPDATE assignment SET status = 'waiting', hostname = NULL, offered_until = NULL, lapsed = true, seq = DEFAULT
+     WHERE pool = %(pool)s AND status = 'offered' AND offered_until < now() RETURNING id
+), vacated AS (
+    UPDATE seat s SET assignment_id = NULL, free_since = CASE WHEN v.cordoned THEN NULL ELSE now() END,
+                      state = CASE WHEN v.cordoned THEN 'closed' ELSE 'free' END
+      FROM missed m, vm v WHERE s.assignment_id = m.id AND v.hostname = s.hostname RETURNING s.hostname
+)
+INSERT INTO event (actor, subject, reason, message)
+SELECT 'api', 'vm/' || hostname, 'OfferExpired', 'no fresh command came in time; it goes to the next in line' FROM vacated
+"""
 BATCH = 100
+IS_FRESH = f"coalesce(code_at > now() - {FRESH}, false)"
+IS_NEXT = f"status = 'waiting' AND (held OR seen_at > now() - {SILENT}) AND (NOT lapsed OR {IS_FRESH})"
+SEAT_HOLD = """coalesce((SELECT (document->>'seat_hold')::interval FROM desired_version ORDER BY version DESC LIMIT 1),
+                                                interval '5 minutes')"""
 BIND = f"""
 WITH w AS (SELECT id, row_number() OVER (ORDER BY priority, seq) AS n
-             FROM (SELECT id, priority, seq FROM assignment WHERE pool = %(pool)s AND status = 'waiting'
+             FROM (SELECT id, priority, seq FROM assignment WHERE pool = %(pool)s AND {IS_NEXT}
                     ORDER BY priority, seq LIMIT {BATCH}) AS first),
      s AS (SELECT hostname, row_number() OVER (ORDER BY free_since, hostname) AS n
              FROM (SELECT hostname, free_since FROM seat WHERE pool = %(pool)s AND state = 'free'
@@ -86,31 +127,44 @@ WITH w AS (SELECT id, row_number() OVER (ORDER BY priority, seq) AS n
      t AS (UPDATE seat SET state = 'taken', assignment_id = w.id, free_since = NULL
              FROM w JOIN s USING (n) WHERE seat.hostname = s.hostname AND seat.state = 'free'
            RETURNING seat.hostname, w.id),
-     bound AS (UPDATE assignment a SET status = 'active', hostname = t.hostname, bound_at = now()
-                 FROM t WHERE a.id = t.id AND a.status = 'waiting' RETURNING a.hostname),
+     bound AS (UPDATE assignment a
+                  SET hostname = t.hostname, status = CASE WHEN {IS_FRESH} THEN 'active' ELSE 'offered' END,
+                      bound_at = CASE WHEN {IS_FRESH} THEN now() END,
+                      offered_until = CASE WHEN NOT held AND NOT {IS_FRESH} THEN now() + {SEAT_HOLD} END
+                 FROM t WHERE a.id = t.id AND a.status = 'waiting' RETURNING a.*),
      told AS (INSERT INTO event (actor, subject, reason, message)
-              SELECT 'api', 'vm/' || hostname, 'Assigned', 'given to the first in line of pool ' || %(pool)s FROM bound)
-SELECT hostname, pg_notify('{CHANNEL}', hostname), pg_notify('event', '') FROM bound
+              SELECT 'api', 'vm/' || hostname, initcap(CASE status WHEN 'active' THEN 'assigned' ELSE status END),
+                     CASE status WHEN 'active' THEN 'given to' ELSE 'held for' END || ' the first in line of pool ' || %(pool)s
+                FROM bound)
+SELECT {COLUMNS}, pg_notify('{CHANNEL}', hostname), pg_notify('event', '') FROM bound
 """
 
 
-async def bind_waiting(conn: Connection, pool: str) -> list[str]:
-    """T2, in a transaction of its own: the first in line get the VMs that have been free longest; their host names.
+async def bind_waiting(conn: Connection, pool: str) -> list[Assignment]:
+    """T2: the first in line get the VMs that have been free longest. Ends with its transaction, before which nobody may wait.
 
-    At most `BATCH` at a time: call again while as many come back.
+    Offers that ran out go on to the next. Who let one run out, or is silent, is passed over. At most `BATCH` at a
+    time: call again while as many come back.
     """
+    params = {"pool": pool}
     await lock_pool(conn, pool)
-    return [row["hostname"] for row in await fetch(conn, BIND, {"pool": pool})]
+    await conn.execute(EXPIRE, params)
+    rows = await fetch(conn, BIND, params)
+    return [Assignment(**{name: row[name] for name in Assignment.model_fields}) for row in rows]
 
 
-BINDABLE = """
+BINDABLE = f"""
 SELECT DISTINCT pool FROM assignment a
- WHERE status = 'waiting' AND EXISTS (SELECT FROM seat s WHERE s.pool = a.pool AND s.state = 'free') ORDER BY pool
+ WHERE {IS_NEXT} AND EXISTS (SELECT FROM seat s WHERE s.pool = a.pool AND s.state = 'free')
+UNION SELECT pool FROM assignment WHERE status = 'offered' AND offered_until < now() ORDER BY pool
 """
 
 
 async def read_bindable(conn: Connection) -> list[str]:
-    """Pools in which somebody waits while a VM is free: a binding that was cut short, and is made up for by each tick."""
+    """Pools in which somebody waits while a VM is free (a binding that was cut short), or an offer has run out.
+
+    Each tick makes up for them.
+    """
     return [row["pool"] for row in await fetch(conn, BINDABLE)]
 
 
@@ -158,20 +212,6 @@ async def find_assignment(conn: Connection, email: str, pin: str) -> Assignment 
     return Assignment(**row) if row else None
 
 
-LEAVE = """
-UPDATE assignment SET status = 'ended', ended_at = now(), end_reason = %(reason)s
- WHERE id = %(id)s AND status = 'waiting' RETURNING pool
-"""
-
-
-async def leave_line(conn: Connection, assignment_id: UUID, reason: str) -> bool:
-    """Give up a place in line; False when it has a VM by now, or has ended."""
-    left = await fetch_one(conn, LEAVE, {"id": assignment_id, "reason": reason})
-    if left:
-        await notify(conn, RECONCILE, left["pool"])
-    return left is not None
-
-
 @dataclass(frozen=True, slots=True)
 class Errand:
     """What there is to tell a VM that asks: its person's code and PIN, or nothing yet; `ended`: it will never have any."""
@@ -180,10 +220,11 @@ class Errand:
     ended: bool
     crd_code: str | None
     pin: str | None
+    code_version: int | None
 
 
 ERRANDS = """
-SELECT v.hostname, v.phase IN ('lost', 'gone') AS ended, a.crd_code, a.pin
+SELECT v.hostname, v.phase IN ('lost', 'gone') AS ended, a.crd_code, a.pin, a.code_version
   FROM vm v LEFT JOIN assignment a ON a.hostname = v.hostname AND a.status = 'active'
  WHERE v.hostname = ANY(%s)
 """
@@ -195,15 +236,21 @@ async def read_errands(conn: Connection, hostnames: Sequence[str]) -> list[Erran
 
 
 HANDED_OVER = """
-UPDATE assignment a SET delivered_version = a.code_version FROM vm v
- WHERE a.hostname = ANY(%s) AND a.status = 'active' AND v.hostname = a.hostname AND NOT v.reporter
-   AND a.delivered_version < a.code_version
+WITH told AS (
+    -- In the order of T1, whose batches write these rows, too.
+    SELECT a.id, t.version FROM unnest(%(hostname)s::text[], %(version)s::int[]) AS t (hostname, version)
+      JOIN vm v USING (hostname) JOIN assignment a USING (hostname)
+     WHERE a.status = 'active' AND NOT v.reporter AND a.delivered_version < t.version
+     ORDER BY a.email FOR NO KEY UPDATE OF a
+)
+UPDATE assignment a SET delivered_version = told.version FROM told
+ WHERE a.id = told.id AND a.status = 'active' AND a.delivered_version < told.version
 """
 
 
-async def record_handed_over(conn: Connection, hostnames: Sequence[str]) -> None:
-    """Note that these VMs were told the newest command; a VM with our reporter says so itself once the desktop is up."""
-    await conn.execute(HANDED_OVER, (list(hostnames),))
+async def record_handed_over(conn: Connection, told: Mapping[str, int]) -> None:
+    """Note the number of the command that each of these VMs was told; one with our reporter says so itself once the desktop is up."""
+    await conn.execute(HANDED_OVER, {"hostname": list(told), "version": list(told.values())})
 
 
 DELIVERED = """
@@ -217,40 +264,6 @@ async def record_delivered(conn: Connection, hostname: str, version: int) -> Non
     await conn.execute(DELIVERED, {"hostname": hostname, "version": version})
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where somebody stands in line: `position` from 1; `eta_s` None while no VM is on its way or none ever became ready."""
-
-    position: int
-    eta_s: int | None
-
-
-PLACE = """
-WITH me AS (SELECT pool, priority, seq FROM assignment WHERE id = %s AND status = 'waiting'),
-     ahead AS (SELECT count(*) AS n FROM assignment a, me
-                WHERE a.pool = me.pool AND a.status = 'waiting' AND (a.priority, a.seq) <= (me.priority, me.seq)),
-     typical AS (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took) AS took
-                   FROM (SELECT v.ready_at - v.created_at AS took FROM vm v, me
-                          WHERE v.pool = me.pool AND v.ready_at IS NOT NULL ORDER BY v.ready_at DESC LIMIT 20) AS recent),
-     coming AS (SELECT v.created_at, row_number() OVER (ORDER BY v.created_at) AS n FROM vm v, me
-                 WHERE v.pool = me.pool AND v.phase IN ('planned', 'live') AND v.ready_at IS NULL)
-SELECT ahead.n AS position,
-       CASE WHEN coming.created_at + typical.took IS NOT NULL  -- greatest() would take 0 for unknown
-            THEN greatest(0, ceil(extract(epoch FROM coming.created_at + typical.took - now())))::int END AS eta_s
-  FROM me, ahead CROSS JOIN typical LEFT JOIN coming ON coming.n = ahead.n
-"""
-
-
-async def read_place(conn: Connection, assignment_id: UUID) -> Place | None:
-    """The place of a waiting assignment, its time estimated from the median start-up of the pool's last 20 VMs."""
-    row = await fetch_one(conn, PLACE, (assignment_id,))
-    return Place(row["position"], row["eta_s"]) if row else None
-
-
 def is_seated(assignment: Assignment) -> bool:
     """Whether a VM is held for it or given to it."""
     return assignment.status in (AssignmentStatus.OFFERED, AssignmentStatus.ACTIVE)
-
-
-def _params(claim: Claim) -> dict[str, object]:
-    return {name: getattr(claim, name) for name in Claim.__slots__}

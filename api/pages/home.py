@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import anyio
 from litestar import get
@@ -32,12 +33,16 @@ async def get_home(request: AnyRequest, db: AnyDb, desired: TheDesired, settings
 
 async def read_own(request: AnyRequest, db: Db, settings: Settings) -> Assignment | None:
     """The assignment that this browser's cookie proves."""
-    secret = settings.deployment_secret.get_secret_value().encode()
-    proven = read_cookie(secret, request.cookies.get(NAME))
+    proven = prove_own(request, settings)
     if proven is None:
         return None
     async with db.connection() as conn:
         return await read_assignment(conn, proven)
+
+
+def prove_own(request: AnyRequest, settings: Settings) -> UUID | None:
+    """The id that this browser's cookie proves."""
+    return read_cookie(settings.deployment_secret.get_secret_value().encode(), request.cookies.get(NAME))
 
 
 @get("/live", include_in_schema=False)

@@ -5,10 +5,11 @@ from typing import Any
 from litestar.response import Template
 
 from api.claim import Asked
+from api.delivery import judge_delivery, list_warnings
+from api.followers import View
 from api.pages.shell import AnyRequest, Wrong, show
 from schemas.assignment import Assignment
 from schemas.lab import Lab
-from store.assignment import Place, read_place
 from store.db import Db
 from store.seat import count_free_by_pool
 
@@ -43,10 +44,9 @@ def asks_code(lab: Lab) -> bool:
     return any(wanted)
 
 
-async def show_seat(
-    request: AnyRequest, db: Db, seat: Assignment, *, error: Wrong | None = None, status: int = 200
-) -> Template:
+def show_seat(request: AnyRequest, view: View, *, status: int = 200) -> Template:
     """Where the person stands: in line, offered a seat, seated, or at the end."""
-    async with db.connection() as conn:
-        place = await read_place(conn, seat.id)
-    return show(request, "people/seat.html", status, seat=seat, place=place or Place(1, None), error=error)
+    one = view.followed
+    context = {"seat": one.assignment, "position": one.position, "eta_s": view.eta_s, "offer_s": one.offer_s}
+    told = {"delivery": judge_delivery(one), "warnings": list_warnings(one)}
+    return show(request, "people/seat.html", status, **context, **told)

@@ -2,34 +2,37 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import anyio
 from litestar import Response, get, post
 from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 
 from api.cookie import make_cookie
+from api.delivery import judge_delivery, list_warnings
 from api.fields import read_fields
-from api.pages.home import read_own
+from api.followers import Followers, View
+from api.pages.home import prove_own, read_own
 from api.pages.people import show_seat
 from api.pages.shell import AnyRequest, Wrong, say, show
-from api.parts import AnyDb, TheBinder, TheFeed, TheSettings
-from api.signal import Signal
-from schemas.assignment import Assignment, AssignmentStatus
-from store.assignment import find_assignment, leave_line, read_assignment, read_place, release_vm
-from store.db import UNREACHABLE, Db, transaction
+from api.parts import AnyDb, TheBinder, TheFollowers, TheSettings
+from schemas.assignment import AssignmentStatus
+from store.assignment import find_assignment
+from store.db import UNREACHABLE, transaction
+from store.tenancy import end_assignment
 
 UNKNOWN = "no desktop is open for this email address and PIN; look at both again, or ask for a new desktop"
 BREATH_S = 1.0
-LOOK_S = 5.0  # a command that was handed over rings no bell
 
 
 @get("/seat", media_type="text/html", include_in_schema=False)
-async def get_seat(request: AnyRequest, db: AnyDb, settings: TheSettings) -> Template:
+async def get_seat(request: AnyRequest, settings: TheSettings, followers: TheFollowers) -> Template:
     """The seat of this browser, or the form that finds it."""
-    own = await read_own(request, db, settings)
-    if own is None:
+    own = prove_own(request, settings)
+    view = await followers.look(own) if own else None
+    if view is None:
         return show(request, "people/find.html", email="")
-    return await show_seat(request, db, own)
+    return show_seat(request, view)
 
 
 @post("/seat", status_code=200, include_in_schema=False)
@@ -54,42 +57,36 @@ async def post_done(request: AnyRequest, db: AnyDb, settings: TheSettings, binde
     if own is None or own.status is AssignmentStatus.ENDED:
         return say("/seat", "There was nothing to give back any more.")
     async with transaction(db) as conn:
-        if own.hostname:
-            await release_vm(conn, own.pool, own.hostname, "user", "given back by its user")
-        else:
-            await leave_line(conn, own.id, "given up by its user")
+        await end_assignment(conn, own.id, "user", "given back by its user")
     await binder.bind(own.pool)
     return say("/seat", "Thank you. The next person gets a clean one.")
 
 
 @get("/seat/live", include_in_schema=False)
-async def get_live(request: AnyRequest, db: AnyDb, settings: TheSettings, feed: TheFeed) -> ServerSentEvent:
+async def get_live(request: AnyRequest, settings: TheSettings, followers: TheFollowers) -> ServerSentEvent:
     """Says `changed` whenever the page would show something else."""
-    own = await read_own(request, db, settings)
-    return ServerSentEvent(_follow(db, feed, own))
+    return ServerSentEvent(_follow(followers, prove_own(request, settings)))
 
 
-async def _follow(db: Db, feed: Signal, own: Assignment | None) -> AsyncIterator[ServerSentEventMessage]:
+async def _follow(followers: Followers, own: UUID | None) -> AsyncIterator[ServerSentEventMessage]:
     told: Any = None
-    while own and not feed.closed:
-        rung = feed.mark()
-        shown = await _read_shown(db, own)
-        if told not in (None, shown):
-            yield ServerSentEventMessage(data="", event="changed")
-        else:
-            yield ServerSentEventMessage(comment="quiet")
-        told = shown or told
-        await anyio.sleep(BREATH_S)
-        with anyio.move_on_after(LOOK_S):
-            await rung.wait()
+    while own and not followers.bell.closed:
+        try:
+            async for view in followers.follow(own):
+                shown = (view.followed.assignment, view.followed.position, _minutes(view)) if view else None
+                if told not in (None, shown):
+                    yield ServerSentEventMessage(data="", event="changed")
+                else:
+                    yield ServerSentEventMessage(comment="quiet")
+                told = shown
+            return
+        except UNREACHABLE:
+            await anyio.sleep(BREATH_S)
 
 
-async def _read_shown(db: Db, own: Assignment) -> Any:
-    try:
-        async with db.connection() as conn:
-            return await read_assignment(conn, own.id), await read_place(conn, own.id)
-    except UNREACHABLE:
-        return None
+def _minutes(view: View) -> tuple[object, ...]:
+    """What the page shows rounded."""
+    return judge_delivery(view.followed), *(list_warnings(view.followed)), view.eta_s and view.eta_s // 60
 
 
 ROUTES = [get_seat, post_seat, post_done, get_live]

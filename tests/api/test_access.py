@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 import httpx
 import pytest
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.anyio
 
 # For everybody, and why.
 OPEN = {
+    "GET /api/v1/assignments/{assignment:uuid}",  # whoever has the id
+    "DELETE /api/v1/assignments/{assignment:uuid}",
     "GET /",  # asks for a VM
     "POST /api/request_vm",
     "GET /api/unassigned_vms_count",  # a number
@@ -61,7 +64,8 @@ class Route:
     @property
     def url(self) -> str:
         """With a value for each part of the path that stands for nothing that exists."""
-        return re.sub(r"\{\w+:(\w+)\}", lambda part: "7" if part[1] == "int" else "nothing", self.path)
+        nothing = {"int": "7", "uuid": str(UUID(int=7))}
+        return re.sub(r"\{\w+:(\w+)\}", lambda part: nothing.get(part[1], "nothing"), self.path)
 
 
 def _functions(handler: BaseRouteHandler) -> Iterator[object]:

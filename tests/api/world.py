@@ -36,6 +36,7 @@ pools:
 """
 COMMAND = 'DISPLAY= /opt/google/chrome-remote-desktop/start-host --code="4/{code}" --redirect-url="https://x" --name=$(hostname)'
 PATIENCE_S = 30.0
+TLS = httpx.create_ssl_context()  # nothing here speaks it, but making one takes every client tens of milliseconds
 
 
 @dataclass
@@ -60,7 +61,7 @@ class World:
         """A program asks for a VM; each as from a browser of its own, without cookies."""
         body = {"email": email, "crd_command": COMMAND.format(code=code), **more}
         headers = {"Accept": "application/json"}
-        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S, trust_env=False, verify=TLS) as http:
             return await http.post("/api/request_vm", json=body, headers=headers)
 
     async def poll(self, hostname: str, token: str | None = None) -> httpx.Response:

@@ -11,11 +11,11 @@ from store.assignment import (
     Claim,
     bind_waiting,
     read_assignment,
-    read_place,
     release_vm,
-    request_seat,
+    request_seats,
 )
 from store.db import Db, fetch, open_db, transaction
+from store.line import read_followed
 from store.seat import close_seat, drain_seat, free_seats
 from store.vm import Contact, Report, record_reports, write_heard
 from tests.api.world import add_vms
@@ -28,12 +28,12 @@ POOL = "client"
 async def ask(db: Db, email: str, **more: object) -> Assignment | None:
     claim = Claim(**{"pool": POOL, "email": email, "crd_code": "4/x", "drawn_pin": "123456", **more})  # type: ignore[arg-type]
     async with transaction(db) as conn:
-        return await request_seat(conn, claim)
+        return (await request_seats(conn, [claim])).get(email)
 
 
 async def bind(db: Db) -> list[str]:
     async with transaction(db) as conn:
-        return await bind_waiting(conn, POOL)
+        return [one.hostname for one in await bind_waiting(conn, POOL) if one.hostname]
 
 
 async def add(db: Db, count: int) -> list[str]:
@@ -66,9 +66,8 @@ async def test_first_in_line_gets_the_vm_that_was_free_longest(dsn: str) -> None
         async with db.connection() as conn:
             assert (await read_assignment(conn, first.id)).hostname == names[1]  # type: ignore[union-attr]
             assert (await read_assignment(conn, second.id)).hostname == names[0]  # type: ignore[union-attr]
-            place = await read_place(conn, third.id)
-        assert place
-        assert place.position == 1
+            followed = await read_followed(conn, [third.id])
+        assert followed[third.id].position == 1
 
 
 async def test_vm_that_asks_is_free_once_and_ready_once(dsn: str) -> None:

@@ -15,7 +15,7 @@ from schemas.decision import Decision
 from schemas.document import parse_lab
 from schemas.snapshot import Listing, Snapshot
 from store.actuation import set_condition
-from store.assignment import BATCH, Claim, request_seat
+from store.assignment import BATCH, Claim, request_seats
 from store.db import Db, fetch, fetch_one, open_db, transaction
 from store.desired import Change, append_version
 from store.lease import Lease, LeaseLost
@@ -204,7 +204,7 @@ async def test_a_tick_makes_up_for_every_binding_that_was_cut_short(world: World
         await conn.execute("UPDATE vm SET phase = 'live'")
         await free_seats(conn, [f"lablink-client-dev-{n}" for n in range(1, people + 1)])
         for n in range(people):
-            await request_seat(conn, Claim("client", f"p{n}@example.org", "4/code", "123456"))
+            await request_seats(conn, [Claim("client", f"p{n}@example.org", "4/code", "123456")])
     await bind_people(db)
     async with db.connection() as conn:
         assert await fetch_one(conn, "SELECT count(*) AS n FROM assignment WHERE status = 'active'") == {"n": people}

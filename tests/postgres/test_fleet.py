@@ -11,7 +11,7 @@ from schemas.document import parse_lab
 from schemas.spec import VmSpec
 from schemas.vm import Instance, Phase, Seat, Vm
 from store import fleet
-from store.assignment import Claim, bind_waiting, request_seat
+from store.assignment import Claim, bind_waiting, request_seats
 from store.db import Db, open_db, transaction
 from store.desired import Change, append_version
 from store.instance import merge_listing
@@ -102,9 +102,9 @@ async def test_ending_spares_a_vm_that_was_given_away_meanwhile(db: Db) -> None:
         await free_seats(conn, [vm.hostname])
     decided_on = (await read_vms(db))[0]
     async with transaction(db) as conn:
-        await request_seat(conn, Claim("client", "a@b.org", "4/code", "123456"))
+        await request_seats(conn, [Claim("client", "a@b.org", "4/code", "123456")])
     async with transaction(db) as conn:
-        assert await bind_waiting(conn, "client") == [vm.hostname]
+        assert [one.hostname for one in await bind_waiting(conn, "client")] == [vm.hostname]
     end = EndVm(pool="client", hostname=vm.hostname, version=decided_on.version, reason="scale in")
     async with transaction(db) as conn:
         await lock_pool(conn, "client")
@@ -127,7 +127,7 @@ async def test_a_lost_vm_ends_its_assignment(db: Db) -> None:
         await conn.execute("UPDATE vm SET phase = 'live'")
         await free_seats(conn, [vm.hostname])
     async with transaction(db) as conn:
-        await request_seat(conn, Claim("client", "a@b.org", "4/code", "123456"))
+        await request_seats(conn, [Claim("client", "a@b.org", "4/code", "123456")])
     async with transaction(db) as conn:
         await bind_waiting(conn, "client")
     bound = (await read_vms(db))[0]

@@ -12,7 +12,7 @@ from controller.world import World
 from schemas.document import parse_lab
 from schemas.pool import Attendance
 from schemas.snapshot import Listing, Snapshot
-from store.assignment import Claim, bind_waiting, request_seat
+from store.assignment import Claim, bind_waiting, request_seats
 from store.course import put_rosters
 from store.db import Db, fetch, open_db, transaction
 from store.desired import Change, append_version
@@ -50,7 +50,7 @@ async def put(db: Db, text: str) -> None:
 async def ask(db: Db, *emails: str) -> None:
     for email in emails:
         async with transaction(db) as conn:
-            await request_seat(conn, Claim("client", email, "4/x", "123456"))
+            await request_seats(conn, [Claim("client", email, "4/x", "123456")])
 
 
 async def run(db: Db, sql: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from store.assignment import Claim, bind_waiting, release_vm, request_seat
+from store.assignment import Claim, bind_waiting, release_vm, request_seats
 from store.db import open_db, transaction
 from store.seat import free_seats
 from tests.system.lab import Lab, open_lab
@@ -77,7 +77,7 @@ async def give(lab: Lab) -> str:
         async with transaction(db) as conn:
             await free_seats(conn, hostnames)
         async with transaction(db) as conn:
-            await request_seat(conn, Claim("second", "ada@example.org", "code", "123456"))
+            await request_seats(conn, [Claim("second", "ada@example.org", "code", "123456")])
         async with transaction(db) as conn:
             await bind_waiting(conn, "second")
     (row,) = lab.rows("SELECT hostname FROM assignment WHERE status = 'active'")
