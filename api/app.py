@@ -16,6 +16,7 @@ from litestar.static_files import create_static_files_router
 from api import (
     assignments,
     capacity,
+    collect,
     costs,
     desired,
     events,
@@ -124,6 +125,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "binder": binder,
         "callers": callers,
         "contacts": contacts,
+        "collections": collect.Collections(),
         "db": db,
         "desired": in_force,
         "desk": Desk(db),
@@ -193,6 +195,7 @@ def list_routes() -> list[Any]:
         *logs.ROUTES,
         *log_reading.ROUTES,
         *login.ROUTES,
+        *collect.ROUTES,
         *launch.ROUTES,
         Router("/api/v1", route_handlers=ours, guards=[in_scope]),
         create_static_files_router(path="/static", directories=[HERE / "static"], cache_control=FILES_LAST),

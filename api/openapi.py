@@ -138,6 +138,20 @@ def reading(base: type[Operation] = Operation, **fields: Schema) -> type[Operati
     return _with_body(base, RequestBody({kind: OpenAPIMediaType(schema) for kind in (FORM, "application/json")}))
 
 
+def answering(kind: str) -> type[Operation]:
+    """An operation whose success is this media type and nothing else."""
+
+    @dataclass
+    class Answering(Operation):
+        def __post_init__(self) -> None:
+            success = (self.responses or {}).get("200")
+            if success is not None:
+                binary = Schema(type=OpenAPIType.STRING, content_media_type=kind)
+                success.content = {kind: OpenAPIMediaType(schema=binary)}  # type: ignore[union-attr]
+
+    return Answering
+
+
 def reading_text(kind: str, description: str, required: bool = True) -> type[Operation]:
     """An operation that reads a text of this media type."""
     schema = Schema(type=OpenAPIType.STRING, description=description)
@@ -229,7 +243,7 @@ def find_errors(handler: HTTPRouteHandler, logins: Sequence[str]) -> list[int]:
     if logins:
         found |= {401, 403}
     if handler.http_methods - SAFE:
-        found |= {403, 409, 413}
+        found |= {403, 404, 409, 413}
     if handler.resolve_layered_parameters() or "{" in "".join(handler.paths) or logins == ("token",):
         found |= {404}
     return sorted(found)

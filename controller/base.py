@@ -22,7 +22,7 @@ from schemas.tfstate import TfState
 from store import actuation as rows
 from store.db import Connection
 from store.lease import fenced
-from store.secret import forget_secret, keep_secret, read_secret
+from store.secret import forget_secret, keep_secret, read_secret, ssh_key_name
 from store.tfstate import forget_state
 
 
@@ -38,7 +38,7 @@ class BaseWork:
 
     @property
     def key_name(self) -> str:
-        return f"ssh-key/{self.place.pool}/{self.place.region}"
+        return ssh_key_name(self.place.pool, self.place.region)
 
 
 def declared_ingress(lab: Lab, base: Base) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lablink import desired, explain, fleet, infra, money, notify, programs
+from lablink import desired, explain, files, fleet, infra, money, notify, programs, records
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -21,7 +21,18 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         programs.controller,
         programs.migrate,
     ),
-    "See": (fleet.status, fleet.vms, fleet.why, fleet.events, explain.replay, money.costs, notify.notify),
+    "See": (
+        fleet.status,
+        fleet.vms,
+        fleet.why,
+        fleet.events,
+        records.runs,
+        records.capacity,
+        explain.replay,
+        files.collect,
+        money.costs,
+        notify.notify,
+    ),
     "Change": (
         fleet.scale,
         fleet.pause,
@@ -29,6 +40,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         fleet.retry,
         fleet.release,
         fleet.replace,
+        fleet.reboot,
         fleet.cordon,
         fleet.uncordon,
     ),

@@ -5,10 +5,12 @@ Used by the commands and by the sandbox's display. Touches nothing but HTTP, the
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -102,6 +104,10 @@ class LabLink:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
+    def stream(self, path: str, params: dict[str, str]) -> AbstractContextManager[httpx.Response]:
+        """A GET outside `/api/v1` whose answer is read while it comes. No limit between two pieces: VMs may be slow."""
+        return self._http.stream("GET", path, params=params, timeout=httpx.Timeout(TIMEOUT_S, read=None))
+
     def get(self, path: str, **params: str | int) -> Any:
         return self.call("GET", path, params=params)
 
@@ -131,6 +137,20 @@ class LabLink:
         if response.is_success:
             return _decode(response)
         raise Failed(_refusal(self.server, response))
+
+
+def download(lablink: LabLink, path: str, params: dict[str, str], target: IO[bytes]) -> Iterator[int]:
+    """Write the answer of a GET outside `/api/v1` into a file as it comes; yields how many bytes each piece had."""
+    try:
+        with lablink.stream(path, params) as response:
+            if not response.is_success:
+                response.read()
+                raise Failed(_refusal(lablink.server, response))
+            for chunk in response.iter_bytes(256 * 1024):
+                target.write(chunk)
+                yield len(chunk)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Failed(_unreachable(lablink.server, error)) from None
 
 
 def path_of(*parts: str | int) -> str:

@@ -137,11 +137,21 @@ def _all_pages(lablink: LabLink, path: str, params: dict[str, str | int]) -> lis
 
 def scale(
     pool: PoolName,
-    size: Annotated[int, typer.Argument(metavar="N", help="How many VMs the pool is to have.", min=0, max=1000)],
+    size: Annotated[
+        int | None, typer.Argument(metavar="[N]", help="How many VMs the pool is to have.", min=0, max=1000)
+    ] = None,
+    least: Annotated[int | None, typer.Option("--min", help="At least so many.", min=0, max=1000)] = None,
+    most: Annotated[int | None, typer.Option("--max", help="At most so many.", min=0, max=1000)] = None,
+    spare: Annotated[int | None, typer.Option(help="Free ones beside those in use.", min=0, max=1000)] = None,
     as_json: Json = False,
 ) -> None:
-    """Declare another size for a pool: a new version of the desired state."""
-    _change_pool(pool, {"size": size}, f"Pool {pool} is declared with {size} VMs", as_json)
+    """Declare another size for a pool: a number, or bounds between which it follows the demand."""
+    bounds = {"min": least, "max": most, "spare": spare}
+    change = {name: value for name, value in ({"size": size} | bounds).items() if value is not None}
+    if not change or (size is not None and len(change) > 1):
+        raise typer.BadParameter("give either N, or some of --min, --max and --spare")
+    words = f"{size} VMs" if size is not None else ", ".join(f"{name} {value}" for name, value in change.items())
+    _change_pool(pool, change, f"Pool {pool} is declared with {words}", as_json)
 
 
 def pause(pool: PoolName, as_json: Json = False) -> None:
@@ -176,6 +186,11 @@ def replace(
 ) -> None:
     """Put a new VM in the place of one; somebody's VM only with `--force`."""
     _change_vm(vm, "replace", as_json, force="true" if force else "false")
+
+
+def reboot(vm: VmName, as_json: Json = False) -> None:
+    """Reboot a VM, whoever has it; the assignment stays."""
+    _change_vm(vm, "reboot", as_json)
 
 
 def cordon(vm: VmName, as_json: Json = False) -> None:

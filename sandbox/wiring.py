@@ -67,6 +67,7 @@ def render_environment(options: Options, folder: Folder, outside: Outside, port:
         "LABLINK_PORT": str(port),
         "LABLINK_ALLOCATOR_URL": f"http://{HOST}:{port}",
         "LABLINK_NOTIFY_LOCAL": "true",
+        "LABLINK_SSH_STAND_IN": f"{HOST}:9",  # simulated VMs have no SSH, and their addresses are strangers'
         "LABLINK_ADMIN_USER": "admin",
         "LABLINK_ADMIN_PASSWORD_HASH": folder.admin_password_hash,
     }

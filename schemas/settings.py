@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     port: int = 5000
     allocator_url: str = Field(default="http://127.0.0.1:5000", description="final URL that client VMs call")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    ssh_user: str = Field(
+        default="ubuntu", description="the login of the client VMs' AMI, which may run docker by sudo"
+    )
+    ssh_stand_in: str = Field(
+        default="", description="host:port that plays port 22 of every VM, where none can be reached (the sandbox)"
+    )
     admin_user: str = Field(default="admin", description="used while lablink.yaml names no admin")
     admin_password_hash: SecretStr | None = None
 

@@ -55,6 +55,11 @@ def read_key(text: str) -> bytes:
         raise SecretError("the encryption key is not base64: make one with `openssl rand -base64 32`") from None
 
 
+def ssh_key_name(pool: str, region: str) -> str:
+    """Under which the private half of the key is kept that the VMs of a pool in a region accept."""
+    return f"ssh-key/{pool}/{region}"
+
+
 READ = "SELECT value FROM secret WHERE name = %s"
 
 

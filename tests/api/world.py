@@ -21,6 +21,7 @@ from schemas.spec import VmSpec
 from schemas.token import vm_token
 from store.db import Db, open_db, transaction
 from store.desired import Change, append_version
+from tests.controller_world import KEY
 
 SECRET = "deployment-secret-of-the-tests"
 LOG_TOKEN = "log-token-of-the-tests"
@@ -119,9 +120,7 @@ async def declare(db: Db, yaml: str = YAML) -> None:
 @asynccontextmanager
 async def serving(dsn: str, *, yaml: str | None = YAML, **settings: Any) -> AsyncIterator[World]:
     """A whole API process's worth of parts; stopped as by SIGTERM at the end."""
-    chosen = Settings(
-        database_dsn=dsn, deployment_secret=SECRET, encryption_key="k" * 44, log_token=LOG_TOKEN, **settings
-    )
+    chosen = Settings(database_dsn=dsn, deployment_secret=SECRET, encryption_key=KEY, log_token=LOG_TOKEN, **settings)
     async with open_db(dsn, max_size=6) as db, running(chosen, db) as (url, app, server):
         if yaml:
             await declare(db, yaml)

@@ -355,3 +355,57 @@ def test_notify_test_says_whom_it_reached() -> None:
 def test_notify_key_prints_nothing_but_the_key() -> None:
     with answering({"POST /api/v1/notify/key": Answer(200, {"key": "ab12"})}):
         assert run_cli("notify", "key").out == "ab12\n"
+
+
+def test_scale_to_bounds_sends_only_what_was_said() -> None:
+    with answering({"PATCH /api/v1/pools/client": Answer(200, {"version": 4})}) as calls:
+        done = run_cli("scale", "client", "--max", "20", "--spare", "2")
+        assert (done.status, done.out) == (0, "Pool client is declared with max 20, spare 2 (version 4).\n")
+        assert json.loads(calls[0].body) == {"max": 20, "spare": 2}
+        assert run_cli("scale", "client").status == 2
+        assert run_cli("scale", "client", "5", "--max", "20").status == 2
+
+
+def test_reboot_runs_and_capacity_are_calls_of_the_api() -> None:
+    run = {"id": 7, "started_at": "2026-12-01T09:00:00Z", "state_key": "client/us-west-2/1", "outcome": "failed"}
+    run |= {"creates": 2, "imports": 0, "deletes": 0, "message": "no room"}
+    place = {"pool": "client", "region": "us-west-2", "instance_type": "g4dn.xlarge", "zone": ""}
+    answers = {
+        "POST /api/v1/vms/lab-1/reboot": Answer(200, {"message": "lab-1 will be rebooted"}),
+        "GET /api/v1/runs": Answer(200, {"items": [run], "next": None}),
+        "GET /api/v1/runs/7": Answer(200, run | {"output": "Error: no room\n"}),
+        "GET /api/v1/capacity": Answer(200, {"items": [place | {"refused_at": None, "again_at": None}], "next": None}),
+    }
+    with answering(answers) as calls:
+        assert run_cli("reboot", "lab-1").out == "lab-1 will be rebooted.\n"
+        listed = run_cli("runs", "--pool", "client", "--status", "failed").out.splitlines()
+        assert listed[1].split() == [
+            "7",
+            *listed[1].split()[1:3],
+            "client/us-west-2/1",
+            "failed",
+            "2",
+            "0",
+            "0",
+            "no",
+            "room",
+        ]
+        assert calls[-1].path.endswith("limit=20&pool=client&status=failed")
+        assert run_cli("runs", "7").out.endswith("failed: no room\nError: no room\n")
+        assert run_cli("capacity").out.splitlines()[1].split() == ["client", "us-west-2", "g4dn.xlarge", "any"]
+
+
+def test_collect_writes_the_zip_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "files.zip"
+    with answering({"GET /api/scp-client": Answer(200, "PK the zip")}) as calls:
+        done = run_cli("collect", str(target), "--pool", "client")
+        assert (done.status, done.out) == (0, f"{target} has 10 bytes.\n")
+        assert target.read_text() == "PK the zip"
+        assert calls[0].path == "/api/scp-client?pool=client"
+        assert "there already" in run_cli("collect", str(target)).err
+        assert run_cli("collect", str(target), "--force").status == 0
+        assert "cannot be written" in run_cli("collect", str(tmp_path / "nowhere" / "files.zip")).err
+    with answering({"GET /api/scp-client": Answer(404, {"error": "nobody has a VM there"})}):
+        refused = run_cli("collect", str(tmp_path / "other.zip"))
+        assert (refused.status, refused.err) == (1, "Nobody has a VM there.\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files.zip"]

@@ -1,0 +1,69 @@
+"""Commands about what was done and where there is room: `runs`, `capacity`. Each is a call of `/api/v1`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from lablink.client import LabLink, find_server, path_of
+from lablink.fleet import Json
+from lablink.output import local_time, print_json, print_line, print_table
+
+RUN_COLUMNS = ("id", "at", "state", "outcome", "creates", "imports", "deletes", "message")
+PLACE_COLUMNS = ("pool", "region", "type", "zone", "refused", "tried again")
+
+
+def runs(
+    number: Annotated[int | None, typer.Argument(metavar="[ID]", help="One run, with its output.", min=1)] = None,
+    pool: Annotated[str | None, typer.Option(help="Only of this pool.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only these: running, succeeded, failed, interrupted, refused.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many of the newest.", min=1, max=1000)] = 20,
+    as_json: Json = False,
+) -> None:
+    """List Terraform's runs, the newest first; or show one with what Terraform said."""
+    filters = {name: value for name, value in (("pool", pool), ("status", status)) if value}
+    with LabLink(find_server()) as lablink:
+        if number is not None:
+            answer = lablink.get("/runs" + path_of(number))
+        else:
+            answer = lablink.get("/runs", limit=limit, **filters)
+    if as_json:
+        print_json(answer)
+    elif number is not None:
+        print_line(_sentence(answer))
+        print(answer["output"], end="")
+    else:
+        print_table(RUN_COLUMNS, ([_cell(run, column) for column in RUN_COLUMNS] for run in answer["items"]))
+
+
+def _sentence(run: dict[str, Any]) -> str:
+    message = f": {run['message']}" if run["message"] else ""
+    return f"run {run['id']} of {run['state_key']}, {local_time(run['started_at'])}, {run['outcome']}{message}"
+
+
+def _cell(run: dict[str, Any], column: str) -> Any:
+    match column:
+        case "at":
+            return local_time(run["started_at"])
+        case "state":
+            return run["state_key"]
+        case _:
+            return run[column]
+
+
+def capacity(
+    pool: Annotated[str | None, typer.Option(help="Only the places of this pool.")] = None, as_json: Json = False
+) -> None:
+    """Show where each pool would put VMs, and where AWS has lately had no machine free."""
+    with LabLink(find_server()) as lablink:
+        answer = lablink.get("/capacity", **({"pool": pool} if pool else {}))
+    if as_json:
+        print_json(answer)
+        return
+    rows = (
+        (one["pool"], one["region"], one["instance_type"], one["zone"] or "any",
+         local_time(one["refused_at"]), local_time(one["again_at"]))
+        for one in answer["items"]
+    )  # fmt: skip
+    print_table(PLACE_COLUMNS, rows)
