@@ -31,6 +31,7 @@ from api import (
     queries,
     replay,
     requests,
+    simulate,
     startup,
     status,
     telemetry,
@@ -183,6 +184,7 @@ def list_routes() -> list[Any]:
         *gauges.ROUTES,
         *history.ROUTES,
         *notifications.ROUTES,
+        *simulate.ROUTES,
     ]
     return [
         *PEOPLE,

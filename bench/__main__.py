@@ -19,6 +19,7 @@ from bench.converging import measure_convergence
 from bench.deciding import measure_decide
 from bench.figure import Figure
 from bench.logging import measure_logs
+from bench.rehearsing import measure_rehearsals
 from bench.ticking import measure_ticks
 
 
@@ -26,7 +27,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     options = parser.parse_args()
-    figures = [*measure_decide(), *anyio.run(measure_ticks), *measure_logs(), *measure_convergence()]
+    figures = [
+        *measure_decide(),
+        *measure_rehearsals(),
+        *anyio.run(measure_ticks),
+        *measure_logs(),
+        *measure_convergence(),
+    ]
     show(figures)
     if options.json:
         options.json.write_text(json.dumps([asdict(figure) | {"holds": figure.holds} for figure in figures], indent=2))

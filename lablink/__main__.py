@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lablink import desired, explain, files, fleet, infra, money, notify, programs, records
+from lablink import desired, explain, files, fleet, infra, money, notify, programs, records, simulate
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         files.collect,
         money.costs,
         notify.notify,
+        simulate.simulate,
     ),
     "Change": (
         fleet.scale,

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from controller.simulate.world import Simulation
 from schemas.vm import Phase, Seat, VmStatus
-from tests.property.decide_simulation import Simulation
 
 
 def _nth(names: list[str], number: int) -> str | None:

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.decide.pool import decide
+from controller.simulate.world import Simulation
 from schemas.decision import Decision
 from schemas.snapshot import Snapshot
 from tests.property.decide_faults import FAULTS
-from tests.property.decide_simulation import Simulation
 
 History = Sequence[tuple[str, int]]
 HISTORIES = st.lists(st.tuples(st.sampled_from(sorted(FAULTS)), st.integers(0, 11)), max_size=40)

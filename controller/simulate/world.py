@@ -1,22 +1,26 @@
 """A small world without clocks or processes: decisions are carried out as the store and Terraform would, between faults.
 
 Time passes in steps of twenty seconds; each step the cloud is listed, a decision is made and checked, and actuation works.
+`rehearsal` builds on it a world in which things take time. Pure; every decision is checked against the invariants and the truth.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from schemas.decision import Action, AdoptVm, CreateVm, Decision
+from schemas.lab import Lab
+from schemas.pool import LATELY, Asked, Attendance, PoolRow, Refusal, Run
+from schemas.snapshot import Listing, Snapshot
+from schemas.vm import Instance, Phase, Seat, Vm, VmStatus
 
 from controller.decide.demand import MINIMUM_AGE
 from controller.decide.invariants import check_invariants
 from controller.decide.pool import decide
-from schemas.decision import Action, Decision
-from schemas.pool import LATELY, Asked, Attendance, PoolRow, Run
-from schemas.snapshot import Listing, Snapshot
-from schemas.vm import Instance, Phase, Seat, Vm, VmStatus
-from tests.decide_world import NOW, REGION, build_instance, build_lab, build_row
 
+NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
+AMI = "ami-0123456789abcdef0"
 STEP = timedelta(seconds=20)
 SETTLE = timedelta(seconds=60)
 HORIZON = timedelta(minutes=30)
@@ -41,19 +45,14 @@ class Simulation:
     made: int = 0
     courses: dict[str, dict[str, Any]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
+    refusals: list[Refusal] = field(default_factory=list)
     waiting: dict[str, int] = field(default_factory=dict)  # people in line, by pool
     departures: list[tuple[str, datetime]] = field(default_factory=list)
 
     def step(self) -> Decision:
         self.now += STEP
         self._list_instances()
-        snapshot = self.snapshot()
-        decision = decide(snapshot)
-        check_invariants(snapshot, decision)
-        self._check_truth(snapshot, decision)
-        for action in decision.actions:
-            self._carry_out(action)
-        self._keep_conditions(decision)
+        decision = self._decide()
         if not self.deaf:
             self._actuate()
         self._boot()
@@ -62,28 +61,53 @@ class Simulation:
         self.overlooked.clear()
         return decision
 
+    def lab(self) -> Lab:
+        """The document in force."""
+        pools = {name: {"size": pool} if isinstance(pool, int) else pool for name, pool in self.pools.items()}
+        return Lab.model_validate({"pools": pools, "courses": self.courses})
+
+    def _decide(self) -> Decision:
+        """What the controller's reconcile does: decide, check, write."""
+        snapshot = self.snapshot()
+        decision = decide(snapshot)
+        check_invariants(snapshot, decision)
+        self._check_truth(snapshot, decision)
+        for action in decision.actions:
+            self._carry_out(action)
+        self._keep_conditions(decision)
+        return decision
+
     def snapshot(self) -> Snapshot:
-        lab = build_lab(self.pools, courses=self.courses)
+        lab = self.lab()
         for name in lab.pools:
-            self.rows.setdefault(name, build_row(name))
+            self.rows.setdefault(name, PoolRow(name=name, ami=AMI, ami_source=AMI))
         recorded = {vm.instance_id for vm in self.vms.values()}
         strangers = [one for one in self.instances.values() if one.instance_id not in recorded and one.exists]
         carried = {one.hostname for one in strangers}
-        return Snapshot(
+        return Snapshot.model_construct(  # its parts are valid, and there are many ticks
             now=self.now,
             deployment_id=UUID(int=1),
             version=1,
             lab=lab,
-            pools={name: row.model_copy(update={"removed": name not in lab.pools}) for name, row in self.rows.items()},
+            pools={name: _declared(row, name in lab.pools) for name, row in self.rows.items()},
             vms=tuple(self._seen(vm) for vm in self.vms.values()),
             instances=tuple(strangers),
             gone={name: vm for name, vm in self.gone.items() if name in carried},
-            listings={} if self.deaf else {REGION: Listing(region=REGION, taken_at=self.now)},
+            listings={} if self.deaf else self._listings(lab),
             runs=self.runs,
-            attendance={name: Attendance(reported=True) for name in self.reported},
+            starts=self._starts(),
+            attendance=self._attendance(),
+            refusals=tuple(self.refusals),
             asked={name: self._asked(name) for name in self.pools},
             api_up_since=NOW - timedelta(days=1),
         )
+
+    def _starts(self) -> dict[str, dict[str, float]]:
+        """Start-up times as they were measured, in seconds by pool and type."""
+        return {}
+
+    def _attendance(self) -> dict[str, Attendance]:
+        return {name: Attendance(reported=True) for name in self.reported}
 
     def ask(self, pool: str) -> None:
         self.waiting[pool] = self.waiting.get(pool, 0) + 1
@@ -104,6 +128,10 @@ class Simulation:
                 self.waiting[vm.pool] -= 1
                 self.made += 1
                 self.change(vm.hostname, seat=Seat.TAKEN, assignment_id=UUID(int=self.made))
+
+    def _listings(self, lab: Lab) -> dict[str, Listing]:
+        regions = {pool.region for pool in lab.pools.values()} | {vm.region for vm in self.vms.values()}
+        return {region: Listing(region=region, taken_at=self.now) for region in regions | {lab.region}}
 
     def present(self, pool: str) -> int:
         """The truth behind the ceiling: what costs, or will cost, money."""
@@ -131,8 +159,19 @@ class Simulation:
 
     def launch(self, hostname: str, pool: str | None, **changes: Any) -> Instance:
         self.made += 1
-        seen = {"launched_at": self.now, "first_seen_at": self.now + STEP, **changes}
-        instance = build_instance(f"i-{self.made}", hostname, pool, **seen)
+        seen: dict[str, Any] = {
+            "instance_id": f"i-{self.made}",
+            "region": "us-west-2",
+            "hostname": hostname,
+            "pool": pool,
+            "generation": 1,
+            "state": "running",
+            "instance_type": "g4dn.xlarge",
+            "image_id": AMI,
+            "launched_at": self.now,
+            "first_seen_at": self.now + STEP,
+        }
+        instance = Instance.model_validate(seen | changes)
         self.instances[instance.instance_id] = instance
         return instance
 
@@ -180,9 +219,8 @@ class Simulation:
         for pool, number in creates.items():
             declared = snapshot.lab.pools[pool]
             most = max([self._most(pool), *(window.size for window in declared.schedule)])
-            if pool == "client" and self.courses:
-                in_use = sum(vm.pool == pool and vm.seat is Seat.TAKEN for vm in self.vms.values())
-                most = max(most, self.courses["friday"]["seats"] + in_use)
+            if seats := sum(course.seats for course in snapshot.lab.courses.values() if course.pool == pool):
+                most = max(most, seats + sum(vm.pool == pool and vm.seat is Seat.TAKEN for vm in self.vms.values()))
             assert self.present(pool) + number <= most + declared.update.surge
 
     def _check_no_flapping(self, hostname: str, reason: str) -> None:
@@ -228,17 +266,17 @@ class Simulation:
                 pass
 
     def _add(self, action: Action) -> None:
-        assert action.kind == "create" or action.kind == "adopt"
+        assert isinstance(action, CreateVm | AdoptVm)
         self.names.add(action.hostname)
         row = self.rows[action.pool]
         grown = {"counter": max(row.counter, action.number), "shards": max(row.shards, action.shard)}
         self.rows[action.pool] = row.model_copy(update=grown)
-        live = {"phase": Phase.LIVE, "instance_id": action.instance_id} if action.kind == "adopt" else {}
+        live = {"phase": Phase.LIVE, "instance_id": action.instance_id} if isinstance(action, AdoptVm) else {}
         self.vms[action.hostname] = Vm.model_validate(
             {
                 "hostname": action.hostname,
                 "pool": action.pool,
-                "region": REGION,
+                "region": action.spec.region,
                 "shard": action.shard,
                 "generation": 1,
                 "spec_hash": action.spec_hash,
@@ -298,3 +336,7 @@ class Simulation:
             if vm.phase is Phase.LIVE and vm.ready_at is None and vm.status is None and self._runs(instance):
                 booted = {"ready_at": self.now, "seat": Seat.FREE, "status": VmStatus.RUNNING, "reporter": True}
                 self.change(vm.hostname, **booted)
+
+
+def _declared(row: PoolRow, declared: bool) -> PoolRow:
+    return row if row.removed is not declared else row.model_copy(update={"removed": not declared})
