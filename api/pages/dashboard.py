@@ -9,6 +9,7 @@ from litestar import get
 from litestar.params import FromQuery, QueryParameter
 from litestar.response import Template
 
+from api.costs import get_costs
 from api.pages.desk import show_desk
 from api.pages.shell import AnyRequest
 from api.parts import AnyDb, TheDesired, TheOutlook
@@ -34,6 +35,7 @@ async def get_dashboard(request: AnyRequest, db: AnyDb, desired: TheDesired, out
         events = await read_events(conn, limit=NEWEST)
         waiting = await count_waiting(conn)
     view = await outlook.read() if await desired.read() else None
+    costs = await get_costs.fn(db, outlook) if view else None
     pools = [describe_pool(view, name) for name in view.decision.pools] if view else []
     return show_desk(
         request,
@@ -45,6 +47,7 @@ async def get_dashboard(request: AnyRequest, db: AnyDb, desired: TheDesired, out
         sums=sum_up(view.snapshot.vms if view else (), view.decision.judgements if view else (), waiting),
         following=follow_up(view.decision) if view else {},
         waiting=waiting,
+        costs=costs,
         newest=list(reversed(events)),
     )
 

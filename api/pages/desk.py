@@ -18,6 +18,8 @@ NAVIGATION = (
     ("/admin/assignments", "People"),
     ("/admin/runs", "Terraform runs"),
     ("/admin/events", "Events"),
+    ("/admin/costs", "Costs"),
+    ("/admin/tokens", "API tokens"),
 )
 BREATH_S = 1.0  # between two renewals of a page, however much happens
 LOOK_S = 10.0  # what rings no bell (heartbeats, the passing of time) is shown this late

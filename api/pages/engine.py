@@ -28,6 +28,7 @@ def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
         "clock": clock,
         "count": count,
         "instant": instant,
+        "money": money,
         "segments": segments,
         "sentence": sentence,
         "span": span,
@@ -84,6 +85,14 @@ def words(name: str) -> str:
     """`end_instance` and `DesiredValid` as words."""
     spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
     return spaced.replace("_", " ").strip()
+
+
+def money(usd: float | None, signed: bool = False) -> str:
+    """US dollars with cents; a dash for what has no price."""
+    if usd is None:
+        return "–"
+    sign = "−" if usd < -0.005 else ("+" if signed and usd > 0.005 else "")
+    return f"{sign}${abs(usd):,.2f}"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

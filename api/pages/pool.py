@@ -20,6 +20,8 @@ from api.pages.preview import compare, total
 from api.pages.shell import AnyRequest, Wrong, say
 from api.parts import AnyDb, TheDesired, TheOutlook
 from api.pools import describe_pool, post_retry
+from controller.decide.impact import total as weigh_all
+from controller.decide.impact import weigh
 from schemas.document import diff_texts, edit_lab, parse_lab
 from schemas.lab import Demand, Lab, Pool
 from schemas.problem import InvalidDocument
@@ -123,9 +125,15 @@ def _read_changes(form: Form, lab: Lab, name: str) -> Mapping[str, Any]:
 async def preview_change(outlook: Outlook, in_force: InForce, text: str, lab: Lab) -> dict[str, Any]:
     """What the templates show of a change that is not in force yet."""
     now = await outlook.read()
-    changes = compare(now, await outlook.preview(lab))
+    ahead = await outlook.look_ahead(lab)
+    changes = compare(now, ahead.decision)
     creates, ends, people = total(changes)
+    cost = weigh_all(weigh(ahead.snapshot, ahead.decision))
+    approval = ahead.snapshot.approval
     return {
+        "usd": cost.usd,
+        "unpriced": cost.unpriced,
+        "needs_approval": approval is not None and approval.state == "waiting",
         "changes": [change for change in changes if not change.idle],
         "creates": creates,
         "ends": ends,

@@ -3,7 +3,7 @@
 from litestar import Router
 
 from api.admins import admin_only
-from api.pages import dashboard, desired, desk, home, instances, pool, records, runs, seat, vm
+from api.pages import dashboard, desired, desk, home, instances, log, money, pool, records, runs, seat, tokens, vm
 
 PEOPLE = [*home.ROUTES, *seat.ROUTES]
 ADMIN = Router(
@@ -14,9 +14,12 @@ ADMIN = Router(
         *desired.ROUTES,
         *desk.ROUTES,
         *instances.ROUTES,
+        *log.ROUTES,
+        *money.ROUTES,
         *pool.ROUTES,
         *records.ROUTES,
         *runs.ROUTES,
+        *tokens.ROUTES,
         *vm.ROUTES,
     ],
 )
