@@ -1,21 +1,21 @@
 """What an admin may do to VMs that were chosen on a page, in the words that ask for it; done by the functions of `/api/v1/vms`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from litestar.exceptions import HTTPException
 
 from api.binder import Binder
-from api.desired import accept
+from api.edits import edit_in_force
 from api.in_force import DesiredInForce
 from api.pages.shell import AnyRequest
-from api.vms import post_cordon, post_release, post_replace, post_uncordon, tell
-from schemas.document import edit_lab, parse_lab
-from schemas.lab import Demand
+from api.vms import post_cordon, post_reboot, post_release, post_replace, post_uncordon, tell
+from schemas.lab import Lab
 from schemas.vm import Vm
 from store.assignment import release_vm
 from store.db import Db, transaction
-from store.desired import Change
 from store.seat import drain_seat
 
 
@@ -35,6 +35,7 @@ DEEDS: Mapping[str, Deed] = {
     for deed in (
         Deed("cordon", "Cordon", "nobody new is given them; who has one keeps it"),
         Deed("uncordon", "Uncordon", "they can be given to people again"),
+        Deed("reboot", "Reboot", "they are rebooted; who has one keeps it, and loses what is not saved", True, True),
         Deed("release", "Release", "their assignments end, and clean VMs take their place", True, True),
         Deed("replace", "Replace", "they end, and new ones take their place", True, True),
         Deed("end", "Remove", "they end, and the declared size falls by as many", True, True),
@@ -72,6 +73,8 @@ class Hand:
                 await post_cordon.fn(request, db, host)
             case "uncordon":
                 await post_uncordon.fn(request, db, host)
+            case "reboot":
+                await post_reboot.fn(request, db, self._desired, host)
             case "release":
                 await post_release.fn(request, db, self._binder, host)
             case "replace":
@@ -87,16 +90,10 @@ class Hand:
 
     async def _shrink(self, chosen: Sequence[Vm]) -> None:
         """A new version whose sizes are lower by what ends. An elastic size follows its demand by itself."""
-        self._desired.forget()
-        in_force = await self._desired.read()
-        if in_force is None:
-            return
-        changes = {}
-        for name, pool in in_force.lab.pools.items():
-            ending = sum(vm.pool == name for vm in chosen)
-            if ending and not isinstance(pool.size, Demand):
-                changes[f"pools.{name}.size"] = max(0, pool.size - ending)
-        if changes:
-            text = edit_lab(in_force.yaml, changes)
-            change = Change(text, parse_lab(text).lab, self._request.state.actor, "ui")
-            await accept(self._db, self._desired, change, in_force.version)
+        ending = Counter(vm.pool for vm in chosen)
+
+        def edit(lab: Lab) -> Mapping[str, Any]:
+            fixed = {name: pool.size for name, pool in lab.pools.items() if isinstance(pool.size, int)}
+            return {f"pools.{name}.size": max(0, size - ending[name]) for name, size in fixed.items() if ending[name]}
+
+        await edit_in_force(self._db, self._desired, edit, self._request.state.actor)

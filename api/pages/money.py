@@ -22,7 +22,7 @@ async def get_costs_page(request: AnyRequest, db: AnyDb, outlook: TheOutlook) ->
 async def post_approval(request: AnyRequest, db: AnyDb) -> Response[Any]:
     """Let the version in force cost what it wants to."""
     number = (await read_form(request)).number("version")
-    done = await post_approve.fn(request, db, number)
+    done = dict(await post_approve.fn(request, db, number))
     return say("/admin/costs", f"{done['message'][:1].upper()}{done['message'][1:]}.")
 
 

@@ -3,13 +3,29 @@
 from litestar import Router
 
 from api.admins import admin_only
-from api.pages import dashboard, desired, desk, home, instances, log, money, pool, records, runs, seat, tokens, vm
+from api.pages import (
+    create,
+    dashboard,
+    desired,
+    desk,
+    home,
+    instances,
+    log,
+    money,
+    pool,
+    records,
+    runs,
+    seat,
+    tokens,
+    vm,
+)
 
 PEOPLE = [*home.ROUTES, *seat.ROUTES]
 ADMIN = Router(
     "/",
     guards=[admin_only],
     route_handlers=[
+        *create.ROUTES,
         *dashboard.ROUTES,
         *desired.ROUTES,
         *desk.ROUTES,

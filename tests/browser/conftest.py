@@ -1,0 +1,49 @@
+"""One sandbox and one Chromium for all tests of a process; each test has pools of its own in it."""
+
+import os
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.lab import Lab, Watched, find_chromium
+from tests.system.test_up import running
+
+DOCUMENT = """\
+region: us-west-2
+pools:
+  desk: {size: 1, instance_type: t3.large}     # a participant's way
+  race: {size: 1, instance_type: t3.large}     # two for one VM
+  lean: {size: 0, instance_type: t3.large}     # the admin's
+  rare: {size: 0, instance_type: c5.large}     # of what AWS has none
+"""
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("browser")
+    (folder / "lablink.yaml").write_text(DOCUMENT)
+    with running(folder) as up:
+        address = up.wait_ready()
+        login = (address["admin_user"], address["admin_password"])
+        with httpx.Client(base_url=address["url"], auth=login, trust_env=False, timeout=30) as http:
+            yield Lab(up, folder / "lablink.yaml", http, address)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watched(lab: Lab, chromium: Browser) -> Iterator[Watched]:
+    watched = Watched(chromium, lab.url)
+    yield watched
+    for context in watched.contexts:
+        context.close()
+    assert watched.trouble == []
