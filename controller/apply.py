@@ -174,8 +174,9 @@ class _Run:
         """One invocation that has to succeed; what it says is kept for the record unless it is the plan itself."""
         assert self.workspace
         pace = self.actuator.terraform.pace
-        # The template is initialised before any of its states is there.
-        environment = {"TF_DATA_DIR": str(self.workspace.data_dir)} | ({} if folder else self._grant())
+        # The template is initialised before any workspace of a bucket is there; the state server's address is wanted even then.
+        barred = folder is not None and self.job.place.bucket is not None
+        environment = {"TF_DATA_DIR": str(self.workspace.data_dir)} | ({} if barred else self._grant())
         limit_s = pace.apply_s if arguments[0] == "apply" else pace.plan_s
         command = Command(arguments, folder or self.workspace.folder, environment, limit_s)
         finished = await run_terraform(self.actuator.terraform, command, self.tether, on_message)

@@ -74,7 +74,7 @@ async def _follow(followers: Followers, own: UUID | None) -> AsyncIterator[Serve
         try:
             async for view in followers.follow(own):
                 shown = (view.followed.assignment, view.followed.position, _minutes(view)) if view else None
-                if told not in (None, shown):
+                if shown != told:  # at first, too: something may have come between the page and its stream
                     yield ServerSentEventMessage(data="", event="changed")
                 else:
                     yield ServerSentEventMessage(comment="quiet")
