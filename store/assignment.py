@@ -117,21 +117,25 @@ IS_FRESH = f"coalesce(code_at > now() - {FRESH}, false)"
 IS_NEXT = f"status = 'waiting' AND (held OR seen_at > now() - {SILENT}) AND (NOT lapsed OR {IS_FRESH})"
 SEAT_HOLD = """coalesce((SELECT (document->>'seat_hold')::interval FROM desired_version ORDER BY version DESC LIMIT 1),
                                                 interval '5 minutes')"""
+# The lines are materialised, and seats and people looked up by their keys: with many of them free or in line, and statistics that
+# are a storm old, the planner would otherwise walk all seats and count the line anew for each. Both stand still under the lock.
 BIND = f"""
-WITH w AS (SELECT id, row_number() OVER (ORDER BY priority, seq) AS n
+WITH w AS MATERIALIZED (
+           SELECT id, row_number() OVER (ORDER BY priority, seq) AS n
              FROM (SELECT id, priority, seq FROM assignment WHERE pool = %(pool)s AND {IS_NEXT}
                     ORDER BY priority, seq LIMIT {BATCH}) AS first),
-     s AS (SELECT hostname, row_number() OVER (ORDER BY free_since, hostname) AS n
+     s AS MATERIALIZED (
+           SELECT hostname, row_number() OVER (ORDER BY free_since, hostname) AS n
              FROM (SELECT hostname, free_since FROM seat WHERE pool = %(pool)s AND state = 'free'
                     ORDER BY free_since, hostname LIMIT (SELECT count(*) FROM w)) AS longest),
      t AS (UPDATE seat SET state = 'taken', assignment_id = w.id, free_since = NULL
-             FROM w JOIN s USING (n) WHERE seat.hostname = s.hostname AND seat.state = 'free'
+             FROM w JOIN s USING (n) WHERE seat.hostname = s.hostname AND seat.assignment_id IS NULL
            RETURNING seat.hostname, w.id),
      bound AS (UPDATE assignment a
                   SET hostname = t.hostname, status = CASE WHEN {IS_FRESH} THEN 'active' ELSE 'offered' END,
                       bound_at = CASE WHEN {IS_FRESH} THEN now() END,
                       offered_until = CASE WHEN NOT held AND NOT {IS_FRESH} THEN now() + {SEAT_HOLD} END
-                 FROM t WHERE a.id = t.id AND a.status = 'waiting' RETURNING a.*),
+                 FROM t WHERE a.id = t.id AND a.hostname IS NULL RETURNING a.*),
      told AS (INSERT INTO event (actor, subject, reason, message)
               SELECT 'api', 'vm/' || hostname, initcap(CASE status WHEN 'active' THEN 'assigned' ELSE status END),
                      CASE status WHEN 'active' THEN 'given to' ELSE 'held for' END || ' the first in line of pool ' || %(pool)s
