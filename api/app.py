@@ -62,6 +62,7 @@ from api.presence import keep_reporting
 from api.reports import Reports
 from api.retention import keep_tidy
 from api.signal import Signal
+from api.statuses import Statuses
 from api.waiters import Waiters
 from schemas.settings import Settings
 from store.api_token import CHANNEL as API_TOKEN
@@ -138,6 +139,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "log_feed": log_feed,
         "outlook": Outlook(db),
         "settings": settings,
+        "statuses": Statuses(db),
     }
     state = {
         "access": access,

@@ -1,6 +1,7 @@
 """What every answer says to browsers, whoever wrote it: pages, errors, files, held calls."""
 
-from litestar.datastructures import MutableScopeHeaders
+from collections.abc import Mapping
+
 from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
 from schemas.settings import Settings
@@ -21,14 +22,19 @@ KEPT_BY_NOBODY = {"Cache-Control": "no-store"}  # PINs, host names, whoever has 
 
 def add_headers(settings: Settings) -> BeforeMessageSendHookHandler:
     """The hook that adds them to each answer as it begins."""
-    always = {**SECURITY_HEADERS, **(TLS_ONLY if settings.secure else {})}
+    always = _render({**SECURITY_HEADERS, **(TLS_ONLY if settings.secure else {})})
+    names = {name for name, _ in always}
+    unless_said = _render(KEPT_BY_NOBODY)
 
     async def add(message: Message, _: Scope) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableScopeHeaders.from_message(message)
-            for name, value in always.items():
-                headers[name] = value
-            for name, value in KEPT_BY_NOBODY.items():
-                headers.setdefault(name, value)
+        if message["type"] == "http.response.start":  # plain pairs: this is done for thousands of answers a second
+            own = [(name.lower(), value) for name, value in message["headers"]]
+            said = {name for name, _ in own}
+            kept = [header for header in own if header[0] not in names] if said & names else own
+            message["headers"] = [*kept, *always, *(header for header in unless_said if header[0] not in said)]
 
     return add
+
+
+def _render(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]

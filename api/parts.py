@@ -16,6 +16,7 @@ from api.log_feed import LogFeed
 from api.outlook import Outlook
 from api.pages.free import FreeCount
 from api.signal import Signal
+from api.statuses import Statuses
 from schemas.settings import Settings
 from store.db import Db
 
@@ -34,3 +35,4 @@ TheListener = NamedDependency[SkipValidation[Listener]]
 TheLogFeed = NamedDependency[SkipValidation[LogFeed]]
 TheOutlook = NamedDependency[SkipValidation[Outlook]]
 TheSettings = NamedDependency[SkipValidation[Settings]]
+TheStatuses = NamedDependency[SkipValidation[Statuses]]

@@ -8,10 +8,10 @@ from litestar.params import FromPath
 
 from api.admins import admin_unless_public
 from api.errors import NotFoundError
-from api.parts import AnyDb, TheDesired, TheListener
+from api.parts import AnyDb, TheDesired, TheListener, TheStatuses
 from store.db import UNREACHABLE, Db
 from store.seat import count_free
-from store.vm import read_statuses
+from store.vm import read_status
 
 CHECK_S = 2.0
 
@@ -24,13 +24,12 @@ async def get_free_count(db: AnyDb) -> dict[str, int]:
 
 
 @get("/api/vm-status", guards=[admin_unless_public], raises=[NotFoundError])
-async def get_statuses(db: AnyDb) -> dict[str, str]:
+async def get_statuses(statuses: TheStatuses) -> Response[bytes]:
     """The status of every VM, by host name; 404 when there are none."""
-    async with db.connection() as conn:
-        statuses = await read_statuses(conn)
-    if not statuses:
+    rendered = await statuses.read()
+    if rendered is None:
         raise NotFoundError("there are no VMs")
-    return statuses
+    return Response(rendered.encode(), media_type="application/json")
 
 
 @get("/api/vm-status/{hostname:str}", guards=[admin_unless_public])
@@ -41,10 +40,10 @@ async def get_status(db: AnyDb, hostname: FromPath[str]) -> dict[str, str]:
 
 async def _read_status(db: Db, hostname: str) -> str:
     async with db.connection() as conn:
-        statuses = await read_statuses(conn, hostname) if "\0" not in hostname else {}
-    if hostname not in statuses:
+        status = await read_status(conn, hostname) if "\0" not in hostname else None
+    if status is None:
         raise NotFoundError(f"there is no VM {hostname!r}")
-    return statuses[hostname]
+    return status
 
 
 @get("/api/health")

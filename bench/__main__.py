@@ -20,6 +20,7 @@ from bench.deciding import measure_decide
 from bench.figure import Figure
 from bench.logging import measure_logs
 from bench.rehearsing import measure_rehearsals
+from bench.reporting import measure_reports
 from bench.ticking import measure_ticks
 
 
@@ -32,6 +33,7 @@ def main() -> int:
         *measure_rehearsals(),
         *anyio.run(measure_ticks),
         *measure_logs(),
+        *measure_reports(),
         *measure_convergence(),
     ]
     show(figures)

@@ -40,16 +40,28 @@ async def list_vms(
     return [Vm.model_validate(row) for row in rows]
 
 
-STATUSES = """
-SELECT hostname, coalesce(status, 'initializing') AS status FROM vm
- WHERE phase IN ('planned', 'live', 'draining') AND (%(hostname)s::text IS NULL OR hostname = %(hostname)s)
- ORDER BY hostname
+STATUS = """
+SELECT coalesce(status, 'initializing') AS status FROM vm
+ WHERE phase IN ('planned', 'live', 'draining') AND hostname = %s
 """
 
 
-async def read_statuses(conn: Connection, hostname: str | None = None) -> dict[str, str]:
-    """The last word of each VM that exists (or of one): `initializing` until it has said any."""
-    return {row["hostname"]: row["status"] for row in await fetch(conn, STATUSES, {"hostname": hostname})}
+async def read_status(conn: Connection, hostname: str) -> str | None:
+    """The last word of a VM that exists: `initializing` until it has said any."""
+    row = await fetch_one(conn, STATUS, (hostname,))
+    return row["status"] if row else None
+
+
+STATUSES = """
+SELECT json_object_agg(hostname, coalesce(status, 'initializing'))::text AS statuses FROM vm
+ WHERE phase IN ('planned', 'live', 'draining')
+"""
+
+
+async def render_statuses(conn: Connection) -> str | None:
+    """The same of all VMs as a JSON object, made where the rows are; None when there are none."""
+    row = await fetch_one(conn, STATUSES)
+    return row["statuses"] if row else None
 
 
 class Caller(Frozen):

@@ -17,7 +17,7 @@ TROUBLE = r"\m(error|errors|failed|failure|fatal|panic|critical|exception|traceb
 
 @dataclass(frozen=True, slots=True)
 class LogSpan:
-    """What there is of one VM: its status in the sense of `store.vm.read_statuses`, the last number, the span of times."""
+    """What there is of one VM: its status in the sense of `store.vm.read_status`, the last number, the span of times."""
 
     status: str
     number: int
