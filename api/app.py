@@ -121,6 +121,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
     }
     if settings.slow_poll_s:
         loops["slow poll"] = lambda: _every(settings.slow_poll_s, look_again)
+    intake = Intake(callers, db, in_force, LogWriter(db, log_feed), Reports(db))
     parts = {
         "access": access,
         "api_tokens": api_tokens,
@@ -134,7 +135,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "feed": feed,
         "followers": followers,
         "free": FreeCount(db),
-        "intake": Intake(callers, db, in_force, LogWriter(db, log_feed), Reports(db)),
+        "intake": intake,
         "listener": listener,
         "log_feed": log_feed,
         "outlook": Outlook(db),
@@ -146,6 +147,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "callers": callers,
         "desired": in_force,
         "feed": feed,
+        "intake": intake,
         "log_feed": log_feed,
         "followers": followers,
         "settings": settings,

@@ -7,7 +7,7 @@ from api.batch import Batch
 from store.assignment import RECONCILE
 from store.db import Db, notify, transaction
 from store.event import write_event
-from store.vm import REPORT_COLUMNS, Changed, Report, record_reports
+from store.vm import Caller, Changed, Report, record_reports
 
 
 class Reports:
@@ -17,8 +17,11 @@ class Reports:
         self._db = db
         self._write = Batch(self._write_many)
 
-    async def write(self, report: Report) -> None:
-        await self._write(report)
+    async def write(self, report: Report, known: Caller | None = None) -> None:
+        """Nothing has to be written where the VM's row, just read (`known`), says the same."""
+        said = report.said()
+        if known is None or any(value != getattr(known, name, None) for name, value in said.items()):
+            await self._write(report)
 
     async def _write_many(self, reports: Sequence[Report]) -> Sequence[None]:
         async with transaction(self._db) as conn:
@@ -36,8 +39,7 @@ def merge(reports: Sequence[Report]) -> list[Report]:
     """One report a VM: of each field, the last that was said."""
     merged: dict[str, Report] = {}
     for report in reports:
-        said = {name: value for name in REPORT_COLUMNS if (value := getattr(report, name)) is not None}
-        merged[report.hostname] = replace(merged.get(report.hostname, Report(report.hostname)), **said)
+        merged[report.hostname] = replace(merged.get(report.hostname, Report(report.hostname)), **report.said())
     return list(merged.values())
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import uvicorn
 from litestar import Litestar
 
+from api.shortcut import Shortcut
+
 BROKEN_OFF = "ASGI callable returned without completing response."
 KEEP_ALIVE_S = (
     75  # longer than what proxies and clients keep, so that none sends into a connection that is being closed
@@ -20,7 +22,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: Litestar, host: str, port: int) -> None:
         # access_log: a line a call would drown the rest; log_config: structlog is set up by the program.
         config = uvicorn.Config(
-            app,
+            Shortcut(app),
             host=host,
             port=port,
             access_log=False,

@@ -119,24 +119,24 @@ def _instant(epoch_s: float | None) -> datetime | None:
 @post("/api/vm-status", status_code=200)
 async def post_status(request: AnyRequest, data: JSONBody[StatusReport], intake: TheIntake) -> dict[str, str]:
     """A VM says how far it is."""
-    await intake.callers.hear_vm(request, data.hostname)
-    await intake.reports.write(Report(data.hostname, status=data.status))
+    caller = await intake.callers.hear_vm(request, data.hostname)
+    await intake.reports.write(Report(data.hostname, status=data.status), caller)
     return {"message": f"status of {data.hostname} is {data.status}"}
 
 
 @post("/api/update_inuse_status", status_code=200)
 async def post_use(request: AnyRequest, data: JSONBody[UseReport], intake: TheIntake) -> dict[str, str]:
     """A VM says whether its person uses the software."""
-    await intake.callers.hear_vm(request, data.hostname)
-    await intake.reports.write(Report(data.hostname, in_use=data.in_use))
+    caller = await intake.callers.hear_vm(request, data.hostname)
+    await intake.reports.write(Report(data.hostname, in_use=data.in_use), caller)
     return {"message": f"{data.hostname} is {'in use' if data.in_use else 'not in use'}"}
 
 
 @post("/api/gpu_health", status_code=200)
 async def post_gpu(request: AnyRequest, data: JSONBody[GpuReport], intake: TheIntake) -> dict[str, str]:
     """A VM says how its GPU is."""
-    await intake.callers.hear_vm(request, data.hostname, data.gauges())
-    await intake.reports.write(Report(data.hostname, gpu_health=data.gpu_status))
+    caller = await intake.callers.hear_vm(request, data.hostname, data.gauges())
+    await intake.reports.write(Report(data.hostname, gpu_health=data.gpu_status), caller)
     return {"message": f"GPU of {data.hostname} is {data.gpu_status}"}
 
 
@@ -165,8 +165,7 @@ async def post_heartbeat(
 ) -> dict[str, str]:
     """The reporter lives, and what it sees. One that says nothing new costs no transaction of its own."""
     caller = await intake.callers.hear_vm(request, hostname, data.gauges)
-    if not caller.reporter or data.in_use not in (None, caller.in_use):
-        await intake.reports.write(Report(hostname, in_use=data.in_use, reporter=True))
+    await intake.reports.write(Report(hostname, in_use=data.in_use, reporter=True), caller)
     seen = data.code_version_delivered
     if seen is not None and caller.delivered_version is not None and seen > caller.delivered_version:
         async with intake.db.connection() as conn:

@@ -22,11 +22,11 @@ def measure_reports() -> list[Figure]:
 
 
 def render_posts(allocator: Allocator, count: int) -> list[bytes]:
-    """The kinds of post in turn, from one VM after the other."""
+    """The kinds of post in turn, from one VM after the other; what they say changes with every seventh."""
     calls = []
     for n in range(count):
-        name = allocator.names[n % len(allocator.names)]
-        path, body = _posts(name, n)[n % 5]
+        name = allocator.names[n // 5 % len(allocator.names)]
+        path, body = _posts(name, n // 5 // 7)[n % 5]
         calls.append(render_call("POST", path, allocator.vm(name), body))
     return calls
 

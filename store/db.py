@@ -1,8 +1,10 @@
 """Connections to PostgreSQL: one psycopg pool a process, opened by the wiring of each program and handed to whoever needs it."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import DictRow, dict_row
@@ -13,6 +15,10 @@ Db = AsyncConnectionPool[Connection]
 
 UNREACHABLE = (OperationalError, PoolTimeout)
 """What psycopg raises while PostgreSQL is away; callers wait and try again, nothing is lost."""
+
+
+BELIEVED_S = 0.5
+"""How long a connection that was found good is not asked again."""
 
 
 @asynccontextmanager
@@ -26,7 +32,7 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         max_size=max_size,
         timeout=4,
         reconnect_timeout=5,  # then anew: psycopg doubles its pauses, and would notice late that PostgreSQL is back
-        check=AsyncConnectionPool.check_connection,
+        check=_check_now_and_then(),
         configure=_use_utc,
         open=False,
     )
@@ -35,6 +41,18 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         yield pool
     finally:
         await pool.close()
+
+
+def _check_now_and_then() -> Callable[[Connection], Awaitable[None]]:
+    """A check costs as much as a small query: a connection that answered a moment ago is lent without one."""
+    good_until: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
+
+    async def check(conn: Connection) -> None:
+        if good_until.get(conn, 0.0) < time.monotonic():
+            await AsyncConnectionPool.check_connection(conn)
+            good_until[conn] = time.monotonic() + BELIEVED_S
+
+    return check
 
 
 async def _use_utc(conn: Connection) -> None:

@@ -3,6 +3,7 @@
 A heartbeat goes to `vm_heard`, apart from `vm`; reports touch a row of `vm` only when they say something new.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -73,6 +74,8 @@ class Caller(Frozen):
     token_version: int
     public_ip: str | None
     private_ip: str | None
+    status: VmStatus | None
+    gpu_health: GpuHealth | None
     in_use: bool
     reporter: bool
     code_version: int | None  # of its person's command; None: nobody has it
@@ -80,8 +83,8 @@ class Caller(Frozen):
 
 
 CALLERS = """
-SELECT v.hostname, v.pool, v.phase, v.token_version, v.public_ip, v.private_ip, v.in_use, v.reporter,
-       a.code_version, a.delivered_version
+SELECT v.hostname, v.pool, v.phase, v.token_version, v.public_ip, v.private_ip, v.status, v.gpu_health,
+       v.in_use, v.reporter, a.code_version, a.delivered_version
   FROM vm v LEFT JOIN assignment a ON a.hostname = v.hostname AND a.status = 'active'
  WHERE v.hostname = ANY(%s) AND v.phase <> 'gone'
 """
@@ -116,6 +119,10 @@ class Report:
     container_started_at: datetime | None = None
     container_ended_at: datetime | None = None
 
+    def said(self) -> dict[str, Any]:
+        """What it does say, by column."""
+        return {name: value for name in REPORT_COLUMNS if (value := getattr(self, name)) is not None}
+
     @property
     def is_trouble(self) -> bool:
         """Whether the controller ought to look at once."""
@@ -137,10 +144,10 @@ REPORT_TYPES = {
 REPORT_COLUMNS = tuple(REPORT_TYPES)
 _SAID = ", ".join(f"coalesce(r.{name}, v.{name})" for name in REPORT_COLUMNS)
 RECORD = f"""
-WITH r AS (SELECT * FROM unnest(%(hostname)s::text[], {", ".join(f"%({name})s::{kind}[]" for name, kind in REPORT_TYPES.items())})
-                    AS r (hostname, {", ".join(REPORT_COLUMNS)})),
+WITH r AS (SELECT * FROM json_to_recordset(%(reports)s::json)
+                    AS r (hostname text, {", ".join(f"{name} {kind}" for name, kind in REPORT_TYPES.items())})),
      -- In one order, so that two processes that write overlapping batches wait for each other instead of deadlocking.
-     locked AS (SELECT v.hostname FROM vm v JOIN r USING (hostname) ORDER BY v.hostname FOR NO KEY UPDATE OF v)
+     locked AS (SELECT hostname FROM vm WHERE hostname = ANY(%(names)s) ORDER BY hostname FOR NO KEY UPDATE)
 UPDATE vm v SET ({", ".join(REPORT_COLUMNS)}) = ROW({_SAID})
   FROM r JOIN locked USING (hostname)
  WHERE v.hostname = r.hostname
@@ -164,8 +171,8 @@ async def record_reports(conn: Connection, reports: Sequence[Report]) -> list[Ch
 
     The row's version stays: what a VM says of itself must not keep a decision about it from being carried out.
     """
-    params: dict[str, Any] = {"hostname": [report.hostname for report in reports]}
-    params |= {name: [getattr(report, name) for report in reports] for name in REPORT_COLUMNS}
+    said = [{"hostname": report.hostname, **report.said()} for report in reports]
+    params = {"names": [report.hostname for report in reports], "reports": json.dumps(said, default=str)}
     return [
         Changed(
             hostname=row["hostname"],
