@@ -23,6 +23,7 @@ class Listing(Frozen):
 class Snapshot(Frozen):
     now: datetime
     deployment_id: UUID
+    deployed_at: datetime | None = None  # when the deployment's record began: nothing was paid for before
     version: int  # the desired version in force
     lab: Lab
     pools: dict[str, PoolRow]  # declared and removed ones

@@ -20,7 +20,7 @@ from store.facts import ASKED
 from store.usage import PRICES, USAGE_FOR_BUDGET
 
 NEWEST = """
-SELECT now() AS now, d.id AS deployment_id, v.version, v.document::text AS document
+SELECT now() AS now, d.id AS deployment_id, d.created_at AS deployed_at, v.version, v.document::text AS document
   FROM deployment d CROSS JOIN LATERAL (SELECT * FROM desired_version ORDER BY version DESC LIMIT 1) v
 """
 
@@ -126,6 +126,7 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
     return Snapshot(
         now=newest[0]["now"],
         deployment_id=newest[0]["deployment_id"],
+        deployed_at=newest[0]["deployed_at"],
         version=newest[0]["version"],
         lab=parse_document(newest[0]["document"]),
         pools={row["name"]: PoolRow.model_validate(row) for row in pools},

@@ -93,9 +93,14 @@ def spent(snapshot: Snapshot, prices: PriceList) -> float:
     for usage in snapshot.usage:
         each = prices.vm(usage.region, usage.instance_type, (usage.volume_type, usage.volume_size))
         vms += (each or 0.0) * usage.hours
+    return vms + tier_rate(snapshot.lab, prices) * tier_hours(snapshot)
+
+
+def tier_hours(snapshot: Snapshot) -> float:
+    """How long the allocator tier has been paid for in the month that runs."""
     began = snapshot.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    hours = (snapshot.now - began).total_seconds() / 3600
-    return vms + tier_rate(snapshot.lab, prices) * hours
+    since = max(began, snapshot.deployed_at or began)
+    return max(0.0, (snapshot.now - since).total_seconds() / 3600)
 
 
 def keep_within_budget(snapshot: Snapshot, works: Sequence[Work]) -> list[Work]:

@@ -28,6 +28,7 @@ async def preview(world: World, yaml: str) -> Any:
 async def test_costs_of_now_and_of_the_month(dsn: str) -> None:
     async with serving(dsn) as world:
         names = await world.add_vms(3)
+        await world.sql("UPDATE deployment SET created_at = now() - interval '1 year'")
         # At most the month is a moment old: what ran before it is not this month's.
         await world.sql("UPDATE vm SET launched_at = now() - interval '40 days' WHERE hostname = %s", names[0])
         gone = "UPDATE vm SET phase = 'gone', launched_at = now() - interval '70 days', ended_at = now() - interval '40 days' WHERE hostname = %s"

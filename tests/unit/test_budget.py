@@ -1,13 +1,14 @@
 """Money holds growth back and nothing else: hourly, monthly, without a known price, while a change waits for a person."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from controller.decide.approval import weigh_change
 from controller.decide.budget import spent
-from controller.decide.forecast import reckon
+from controller.decide.forecast import hours_ahead, reckon
 from controller.decide.impact import total, weigh, weigh_plan
 from controller.decide.invariants import InvariantViolated, check_invariants
 from controller.decide.pool import decide
@@ -150,3 +151,24 @@ def test_forecast_is_what_was_spent_and_what_is_declared_until_the_month_ends() 
     assert costs.so_far == pytest.approx(10 * EACH + 9 * TIER)
     assert costs.forecast > costs.so_far > costs.tier_so_far
     assert replace(costs, pools=()).hourly == pytest.approx(costs.tier_hourly)
+
+
+def test_forecast_follows_windows_and_courses() -> None:
+    window = {"cron": "0 9 * * *", "for": "8h", "size": 3}
+    course = {"pool": "client", "from": "2026-12-02T18:00Z", "to": "2026-12-02T20:00Z", "seats": 11}
+    lab = build_lab({"client": {"size": 1, "schedule": [window]}}, courses={"x": course})
+    hours = hours_ahead(lab, "client", NOW, NOW + timedelta(days=2), present=0)
+    assert hours == pytest.approx(2 * (8 * 3 + 16 * 1) + 10 * 2.5)
+    elastic = build_lab({"client": {"size": {"min": 2, "max": 5}}})
+    assert [hours_ahead(elastic, "client", NOW, NOW + timedelta(hours=1), present) for present in (0, 4, 9)] == [
+        2,
+        4,
+        5,
+    ]
+
+
+def test_the_allocator_is_paid_for_since_it_is_there() -> None:
+    young = Situation({"client": 0}).set(deployed_at=NOW - timedelta(hours=2))
+    old = Situation({"client": 0}).set(deployed_at=NOW - timedelta(days=90))
+    assert spent(young.snapshot(), PriceList()) == pytest.approx(2 * TIER)
+    assert spent(old.snapshot(), PriceList()) == pytest.approx(9 * TIER)
