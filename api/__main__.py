@@ -12,6 +12,7 @@ from api.app import create_app
 from api.server import Server
 from schemas.settings import Settings
 from store.db import open_db
+from store.secret import SecretError
 
 MOST_CONNECTIONS = 8
 
@@ -31,7 +32,10 @@ def main() -> None:
             f"the API cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
             "stop what uses the port, or set LABLINK_PORT to another"
         )
-    uvloop.run(serve(settings, listening))
+    try:
+        uvloop.run(serve(settings, listening))
+    except SecretError as error:
+        sys.exit(f"the API cannot start: {error} (LABLINK_ENCRYPTION_KEY, or the file encryption_key in LABLINK_KEYS)")
 
 
 def set_up_log() -> None:

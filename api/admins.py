@@ -163,6 +163,3 @@ def _own_origins(connection: AnyConnection) -> set[str]:
     declared, host = rest.partition("/")[0], connection.headers.get("host", "")
     called = {f"http://{host}", f"https://{host}"} if host and host != declared else set()
     return {f"{scheme}://{declared}"} | called
-
-
-admin_only = in_scope

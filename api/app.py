@@ -18,6 +18,7 @@ from api import (
     capacity,
     collect,
     costs,
+    credentials,
     desired,
     events,
     gauges,
@@ -70,6 +71,7 @@ from store.assignment import CHANNEL as ASSIGNMENT
 from store.db import Db
 from store.desired import CHANNEL as DESIRED
 from store.event import CHANNEL as EVENT
+from store.secret import Cipher, read_key
 
 log = structlog.get_logger()
 
@@ -127,6 +129,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "api_tokens": api_tokens,
         "binder": binder,
         "callers": callers,
+        "cipher": Cipher(read_key(settings.encryption_key.get_secret_value())),
         "contacts": contacts,
         "collections": collect.Collections(),
         "db": db,
@@ -178,6 +181,7 @@ def list_routes() -> list[Any]:
         *assignments.ROUTES,
         *capacity.ROUTES,
         *costs.ROUTES,
+        *credentials.ROUTES,
         *desired.ROUTES,
         *events.ROUTES,
         *pools.ROUTES,
@@ -200,6 +204,7 @@ def list_routes() -> list[Any]:
         *queries.ROUTES,
         *logs.ROUTES,
         *log_reading.ROUTES,
+        *credentials.OLD_ROUTES,
         *login.ROUTES,
         *collect.ROUTES,
         *launch.ROUTES,

@@ -4,7 +4,7 @@ HTTPException (Litestar's: routing, guards, malformed bodies)
 ├── BadInputError 400, NotFoundError 404, ConflictError 409, TooLargeError 413, TooManyError 429
 ├── LoginWantedError 401, or 303 to the login page for a person at a browser
 └── NotNowError 503, the answer may differ later
-InvalidDocument 400, NoSuchVersion 404, DesiredConflict 409 (of the store and the documents)
+InvalidDocument 400, NoSuchVersion 404, DesiredConflict 409, SecretError 409 (of the store and the documents)
 UNREACHABLE 503 (PostgreSQL is away), DataError 400 (a value that no text of PostgreSQL can hold), everything else 500
 """
 
@@ -21,6 +21,7 @@ from api.pages.shell import show_problem, wants_page
 from schemas.problem import InvalidDocument
 from store.db import UNREACHABLE
 from store.desired import DesiredConflict, NoSuchVersion
+from store.secret import SecretError
 
 log = structlog.get_logger()
 
@@ -105,6 +106,10 @@ def answer_desired_conflict(_: AnyRequest, error: DesiredConflict) -> Answer:
     return _answer(409, str(error), newest=error.newest.model_dump(mode="json") if error.newest else None)
 
 
+def answer_sealed(_: AnyRequest, error: SecretError) -> Answer:
+    return _answer(409, str(error))
+
+
 def answer_malformed(_: AnyRequest, _error: SerializationException) -> Answer:
     return _answer(400, "the body is not well-formed JSON")
 
@@ -141,6 +146,7 @@ ANSWERS: dict[type[Exception], Any] = {
     InvalidDocument: answer_invalid_document,
     NoSuchVersion: answer_no_version,
     DesiredConflict: answer_desired_conflict,
+    SecretError: answer_sealed,
     SerializationException: answer_malformed,
     RecursionError: answer_too_deep,
     DataError: answer_unstorable,

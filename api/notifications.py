@@ -9,6 +9,7 @@ from api.errors import NotFoundError
 from api.in_force import DesiredInForce
 from api.paging import Limit, NumberCursor
 from api.parts import AnyDb, TheDesired, TheSettings
+from schemas.access import Scope
 from schemas.lab import Lab, Notify
 from schemas.notification import Letter, Notification, Severity
 from schemas.settings import Settings
@@ -45,7 +46,7 @@ def _describe(one: Notification, shown: dict[str, str]) -> dict[str, Any]:
     return {**told, "to": to, "state": one.body.state, "message": one.body.message}
 
 
-@post("/notify/test", status_code=200)
+@post("/notify/test", status_code=200, scope=Scope.OPERATE)
 async def post_test(request: AnyRequest, db: AnyDb, desired: TheDesired, settings: TheSettings) -> dict[str, Any]:
     """A test message to each declared receiver, sent by the controller; how each fared, `GET /notify` tells by its number."""
     lab = await _read_lab(desired)

@@ -19,12 +19,14 @@ from api.signal import Signal
 from api.statuses import Statuses
 from schemas.settings import Settings
 from store.db import Db
+from store.secret import Cipher
 
 TheAccess = NamedDependency[SkipValidation[Access]]
 AnyDb = NamedDependency[SkipValidation[Db]]
 TheApiTokens = NamedDependency[SkipValidation[ApiTokens]]
 TheBinder = NamedDependency[SkipValidation[Binder]]
 TheCallers = NamedDependency[SkipValidation[Callers]]
+TheCipher = NamedDependency[SkipValidation[Cipher]]
 TheDesk = NamedDependency[SkipValidation[Desk]]
 TheDesired = NamedDependency[SkipValidation[DesiredInForce]]
 TheFeed = NamedDependency[SkipValidation[Signal]]

@@ -13,7 +13,9 @@ from pydantic import ValidationError
 
 from controller.actuator import open_actuator
 from controller.amis import resolve_pool
+from controller.credentials import follow_credentials
 from controller.ec2 import Ec2
+from controller.errors import NeedsOperator
 from controller.leadership import stand_by
 from controller.live_prices import LOOK_S, refresh_prices
 from controller.loop import actuate_pool, reconcile_once
@@ -23,9 +25,11 @@ from controller.runtime import Handler, Runtime
 from controller.wakeups import listen, watch_file
 from controller.world import World
 from schemas.settings import Settings
-from store.db import Db, open_db
+from store.credentials import CHANNEL as CREDENTIALS
+from store.db import UNREACHABLE, Db, open_db
 from store.lease import Lease
 from store.notification import CHANNEL as NOTICE
+from store.secret import Cipher, read_key
 
 log = structlog.get_logger()
 
@@ -44,20 +48,25 @@ async def run(settings: Settings) -> None:
 async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) -> None:
     """One term: all handlers run until `stopping` is set; then what runs may end, and nothing new begins."""
     runtime = Runtime()
-    ec2 = Ec2()
+    ec2, cipher = Ec2(), Cipher(read_key(settings.encryption_key.get_secret_value()))
     async with open_actuator(db, lease, settings, ec2, os.environ) as actuator:
         world = World(db, lease, settings, ec2, runtime.wake)
+        with suppress(NeedsOperator, *UNREACHABLE):  # the handler says it, and tries again
+            await follow_credentials(world, cipher)  # before anything asks AWS
         runtime.handlers = (
             Handler("reconcile", lambda _: reconcile_once(world), NOTIFIED, lambda: settings.tick_s, keyed=False),
             Handler("observe", lambda region: observe_cloud(world, region), ("look",), lambda: settings.listing_s),
             Handler("resolve", lambda pool: resolve_pool(world, pool), ("resolve",)),
             Handler("actuate", lambda pool: actuate_pool(world, actuator, pool), ("actuate",)),
             Handler("notify", lambda _: deliver(world), (NOTICE,), lambda: SLOW_S, keyed=False),
+            Handler(
+                "credentials", lambda _: follow_credentials(world, cipher), (CREDENTIALS,), lambda: settings.listing_s
+            ),
             Handler("prices", lambda _: refresh_prices(world), (), lambda: LOOK_S),
         )
         async with anyio.create_task_group() as group:
             group.start_soon(runtime.run)
-            group.start_soon(listen, settings.database_dsn, (*NOTIFIED, NOTICE), runtime.wake)
+            group.start_soon(listen, settings.database_dsn, (*NOTIFIED, NOTICE, CREDENTIALS), runtime.wake)
             if settings.desired_file:
                 group.start_soon(watch_file, settings.desired_file.absolute(), runtime.wake)
             await stopping.wait()

@@ -23,7 +23,7 @@ from controller.progress import Progress
 from controller.record import Closing, close_run, open_workspace
 from controller.result import FAILED, INTERRUPTED, REFUSED, SUCCEEDED, Job, Result
 from controller.s3_states import release_dead_s3_lock
-from controller.terraform import Command, Finished, Tether, run_terraform
+from controller.terraform import Command, Finished, Tether, put_keys, run_terraform
 from controller.workspace import Workspace
 from store.db import UNREACHABLE
 from store.lease import LeaseLost, fenced
@@ -76,6 +76,7 @@ class _Run:
     workspace: Workspace | None = None
     applying: bool = False
     said: list[str] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=set, repr=False)
     error: Exception | None = None  # what nobody expected, raised once the run is closed
     result: Result = STOPPED
 
@@ -177,15 +178,18 @@ class _Run:
         # The template is initialised before any workspace of a bucket is there; the state server's address is wanted even then.
         barred = folder is not None and self.job.place.bucket is not None
         environment = {"TF_DATA_DIR": str(self.workspace.data_dir)} | ({} if barred else self._grant())
+        keys = self.actuator.ec2.keys.in_force
+        self.secrets.update(keys.secrets if keys else ())
+        terraform = replace(self.actuator.terraform, environment=put_keys(self.actuator.terraform.environment, keys))
         limit_s = pace.apply_s if arguments[0] == "apply" else pace.plan_s
         command = Command(arguments, folder or self.workspace.folder, environment, limit_s)
-        finished = await run_terraform(self.actuator.terraform, command, self.tether, on_message)
+        finished = await run_terraform(terraform, command, self.tether, on_message)
         self._keep(finished, keep)
         if finished.succeeded:
             return finished
         if any(NOT_INITIALISED.search(failure.said) for failure in finished.failures):
             self.workspace.forget_initialisation()
-        failures = tuple(replace(f, said=self.job.redact(f.said)) for f in finished.failures)
+        failures = tuple(replace(f, said=self._redact(f.said)) for f in finished.failures)
         raise _Ended(Result(INTERRUPTED if finished.interrupted else FAILED, failures))
 
     @property
@@ -255,7 +259,13 @@ class _Run:
                 self.workspace.clean()
 
     def _render_output(self) -> str:
-        return self.job.redact("\n".join(line for line in self.said if line))
+        return self._redact("\n".join(line for line in self.said if line))
+
+    def _redact(self, text: str) -> str:
+        """What a record is kept of: without the tokens of VMs and the keys that were given for the run."""
+        for secret in self.secrets:
+            text = text.replace(secret, "[secret]")
+        return self.job.redact(text)
 
 
 def _summarize(job: Job) -> str:

@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from controller.errors import Cause, CloudError, classify
+from schemas.credentials import AwsKeys
 from schemas.vm import Instance
 
 CONFIG = Config(
@@ -27,15 +28,24 @@ GONE = ("InvalidInstanceID.NotFound",)
 ABSENT = ("NoSuchEntity", "InvalidKeyPair.NotFound", "InvalidGroup.NotFound")
 
 
+@dataclass(slots=True)
+class KeyRing:
+    """The AWS keys that an admin has set, as this process knows them; None: boto3 and Terraform search in their own ways."""
+
+    in_force: AwsKeys | None = None
+
+
 @dataclass(frozen=True)
 class Ec2:
-    """Clients of one account. `endpoint_url` None: AWS itself, or what AWS_ENDPOINT_URL says; keys None: boto3's own search."""
+    """Clients of one account. `endpoint_url` None: AWS itself, or what AWS_ENDPOINT_URL says. Keys: those in force, else
+    these, else boto3's own search."""
 
     endpoint_url: str | None = None
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     home_region: str = "us-west-2"  # for what is not asked of a region
-    _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+    keys: KeyRing = field(default_factory=KeyRing)
+    _clients: dict[tuple[str, str, AwsKeys | None], Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     async def list_instances(self, region: str, deployment_id: UUID) -> tuple[Instance, ...]:
@@ -158,12 +168,21 @@ class Ec2:
         return await self._call(what, lambda: work(self._client(service, region)))
 
     def _client(self, service: str, region: str) -> Any:
-        """Making a client is slow and not safe in several threads; using one is both."""
+        """Making a client is slow and not safe in several threads; using one is both. Those of other keys are dropped."""
         with self._lock:
-            if (service, region) not in self._clients:
-                session = boto3.Session(self.access_key, self.secret_key, region_name=region)
-                self._clients[service, region] = session.client(service, endpoint_url=self.endpoint_url, config=CONFIG)  # type: ignore[call-overload]
-            return self._clients[service, region]
+            keys = self.keys.in_force
+            mark = (service, region, keys)
+            if mark not in self._clients:
+                for old in [old for old in self._clients if old[2] != keys]:
+                    del self._clients[old]
+                session = self._open_session(region, keys)
+                self._clients[mark] = session.client(service, endpoint_url=self.endpoint_url, config=CONFIG)  # type: ignore[call-overload]
+            return self._clients[mark]
+
+    def _open_session(self, region: str, keys: AwsKeys | None) -> boto3.Session:
+        if keys is None:
+            return boto3.Session(self.access_key, self.secret_key, region_name=region)
+        return boto3.Session(keys.access_key_id, keys.secret_access_key, keys.session_token, region_name=region)
 
     async def _call(self, what: str, work: Callable[..., T], *arguments: Any) -> T:
         try:

@@ -19,6 +19,7 @@ from anyio.streams.text import TextReceiveStream
 
 from controller import guard
 from controller.errors import Cause, Failure, read_failures
+from schemas.credentials import AwsKeys
 
 MOST_LINES = 4_000
 PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -34,6 +35,28 @@ def choose_environment(environ: Mapping[str, str]) -> dict[str, str]:
         if name in PASSED_ON or name.startswith(PASSED_ON_STARTS) or name.upper() in PROXIES
     }
     return kept | {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
+
+
+OTHER_WAYS = (  # to credentials, that could be found before the keys or be mixed with them
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_TOKEN",
+)
+
+
+def put_keys(environment: Mapping[str, str], keys: AwsKeys | None) -> dict[str, str]:
+    """The environment in which Terraform works with these keys and no others; None: with what there is."""
+    if keys is None:
+        return dict(environment)
+    put = {"AWS_ACCESS_KEY_ID": keys.access_key_id, "AWS_SECRET_ACCESS_KEY": keys.secret_access_key}
+    if keys.session_token:
+        put["AWS_SESSION_TOKEN"] = keys.session_token
+    return {name: value for name, value in environment.items() if name not in OTHER_WAYS} | put
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +83,7 @@ class Terraform:
     """The binary and what its environment always holds; what belongs to one run comes with its commands."""
 
     binary: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     pace: Pace = Pace()
 
     def find(self) -> str | None:

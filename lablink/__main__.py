@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lablink import desired, explain, files, fleet, infra, money, notify, programs, records, simulate
+from lablink import access, desired, explain, files, fleet, infra, money, notify, programs, records, simulate
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -74,6 +74,11 @@ def create_app() -> typer.Typer:
     for panel, commands in COMMANDS.items():
         for command in commands:
             app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
+    for name, (help_, members) in access.GROUPS.items():
+        group = typer.Typer(no_args_is_help=True)
+        for word, member in members.items():
+            group.command(word)(member)
+        app.add_typer(group, name=name, help=help_, rich_help_panel="Access")
     return app
 
 

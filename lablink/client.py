@@ -182,6 +182,8 @@ def _decode(response: httpx.Response) -> Any:
 
 
 def _refusal(server: Server, response: httpx.Response) -> str:
+    if response.status_code == 401 and server.token:
+        return f"{server.url} does not accept the token in LABLINK_TOKEN: it was revoked, has expired, or is another server's."
     if response.status_code == 401:
         return (
             f"{server.url} does not accept the login of {server.user!r}: "

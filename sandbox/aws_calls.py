@@ -7,7 +7,7 @@ Used by `sandbox.fault_injector`. Knows the wire forms that the clients here use
 import io
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
@@ -34,6 +34,7 @@ class Call:
     form: str = ""  # the body of a form request, which names a call exactly
     parameters: dict[str, set[str]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    access_key: str = ""
 
     @property
     def changes_something(self) -> bool:
@@ -48,18 +49,24 @@ class Call:
         return self.action == "DescribeInstances" and not by_id
 
     def matches(self, where: dict[str, str]) -> bool:
-        """Whether each named parameter (or tag, `tag:KEY`) has that value, in whichever place of a list."""
-        return all(
-            self.tags.get(name.removeprefix("tag:")) == value
-            if name.startswith("tag:")
-            else value in self.parameters.get(name, set())
-            for name, value in where.items()
-        )
+        """Whether each named parameter has that value, in whichever place of a list; also `tag:KEY`, and `access-key`."""
+        return all(value in self._read(name) for name, value in where.items())
+
+    def _read(self, name: str) -> set[str]:
+        if name == "access-key":
+            return {self.access_key}
+        if name.startswith("tag:"):
+            return {self.tags.get(name.removeprefix("tag:"), "")}
+        return self.parameters.get(name, set())
 
 
 def read_call(environ: dict[str, Any]) -> Call:
     """Reads a WSGI request and leaves its body readable for the application behind."""
-    service, region = _read_scope(environ.get("HTTP_AUTHORIZATION", ""))
+    access_key, service, region = _read_scope(environ.get("HTTP_AUTHORIZATION", ""))
+    return replace(_read_request(environ, service, region), access_key=access_key)
+
+
+def _read_request(environ: dict[str, Any], service: str, region: str) -> Call:
     target = environ.get("HTTP_X_AMZ_TARGET")
     if target:
         action = target.rpartition(".")[2]
@@ -96,10 +103,10 @@ def _render_xml(service: str, code: str, message: str) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}'
 
 
-def _read_scope(authorization: str) -> tuple[str, str]:
-    """Service and region from the credential scope (Signature Version 4): KEY/DATE/REGION/SERVICE/aws4_request."""
-    match = re.search(r"Credential=[^/]*/[^/]*/([^/]*)/([^/]*)/", authorization)
-    return (match[2].lower(), match[1]) if match else ("", "")
+def _read_scope(authorization: str) -> tuple[str, str, str]:
+    """Access key, service and region from the credential scope (Signature Version 4): KEY/DATE/REGION/SERVICE/aws4_request."""
+    match = re.search(r"Credential=([^/]*)/[^/]*/([^/]*)/([^/]*)/", authorization)
+    return (match[1], match[3].lower(), match[2]) if match else ("", "", "")
 
 
 def _take_body(environ: dict[str, Any]) -> bytes:

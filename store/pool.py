@@ -105,3 +105,11 @@ RETRY = "UPDATE pool SET failures = 0, failed_at = NULL, failure = NULL, batch =
 async def retry_pool(conn: Connection, name: str) -> bool:
     """Forget the failures, so that the next tick tries again with one VM; whether there were any."""
     return bool(await fetch(conn, RETRY, (name,)))
+
+
+FORGIVE = "UPDATE pool SET failures = 0, failed_at = NULL, failure = NULL, batch = 1 WHERE failure = %s"
+
+
+async def forgive_failures(conn: Connection, cause: str) -> None:
+    """What failed for this cause alone need not wait any longer: it is gone."""
+    await conn.execute(FORGIVE, (cause,))

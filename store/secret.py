@@ -1,6 +1,6 @@
 """Secrets in the database, encrypted with AES-256-GCM under the deployment's encryption key.
 
-Called by actuation (SSH keys of pools, Terraform's states). The database alone, or a dump of it, gives nothing away.
+Called by actuation (SSH keys of pools, Terraform's states) and for the AWS keys that an admin sets. The database alone, or a dump of it, gives nothing away.
 """
 
 import base64
@@ -79,8 +79,17 @@ async def keep_secret(conn: Connection, cipher: Cipher, name: str, value: bytes)
     return stored
 
 
+PUT = "INSERT INTO secret (name, value) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+
+
+async def put_secret(conn: Connection, cipher: Cipher, name: str, value: bytes) -> None:
+    """Store a secret in the place of the one that there may be."""
+    await conn.execute(PUT, (name, cipher.seal(name, value)))
+
+
 FORGET = "DELETE FROM secret WHERE name = %s"
 
 
-async def forget_secret(conn: Connection, name: str) -> None:
-    await conn.execute(FORGET, (name,))
+async def forget_secret(conn: Connection, name: str) -> bool:
+    """False when there was none."""
+    return (await conn.execute(FORGET, (name,))).rowcount > 0

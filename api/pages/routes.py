@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from api.admins import admin_only
+from api.admins import in_scope
 from api.pages import (
     create,
     dashboard,
@@ -23,7 +23,7 @@ from api.pages import (
 PEOPLE = [*home.ROUTES, *seat.ROUTES]
 ADMIN = Router(
     "/",
-    guards=[admin_only],
+    guards=[in_scope],
     route_handlers=[
         *create.ROUTES,
         *dashboard.ROUTES,

@@ -15,6 +15,7 @@ import pytest
 
 from store.db import open_db, transaction
 from tests.api.world import LOG_TOKEN, SECRET, add_vms, bearer, declare, eventually
+from tests.controller_world import KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +33,7 @@ def process(dsn: str, port: int, **more: str) -> Iterator[subprocess.Popen[str]]
         "LABLINK_DATABASE_DSN": dsn,
         "LABLINK_PORT": str(port),
         "LABLINK_DEPLOYMENT_SECRET": SECRET,
-        "LABLINK_ENCRYPTION_KEY": "k" * 44,
+        "LABLINK_ENCRYPTION_KEY": KEY,
         "LABLINK_LOG_TOKEN": LOG_TOKEN,
         **more,
     }

@@ -1,0 +1,175 @@
+"""AWS keys: checked with AWS before they are kept, sealed, never shown again, refused when they are of another account."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3
+import pytest
+from structlog.testing import capture_logs
+
+from sandbox.aws import RunningAws, start_aws
+from store.credentials import read_credentials
+from store.secret import Cipher, read_key
+from tests.api.world import World, serving
+from tests.controller_world import KEY
+
+pytestmark = pytest.mark.anyio
+
+ID, SECRET = "AKIAEXAMPLEEXAMPLE01", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+KEYS = {"aws_access_key_id": ID, "aws_secret_access_key": SECRET}
+PATHS = (("PUT", "/api/v1/credentials"), ("POST", "/api/admin/set-aws-credentials"))
+
+
+@pytest.fixture(scope="module")
+def running_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAws]:
+    with start_aws(tmp_path_factory.mktemp("aws")) as running:
+        yield running
+
+
+@pytest.fixture
+def aws(running_aws: RunningAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningAws]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", running_aws.url)
+    yield running_aws
+    urlopen(Request(f"{running_aws.fault_url}/faults", method="DELETE"), timeout=10).close()
+
+
+def fault(aws: RunningAws, **content: Any) -> None:
+    body, headers = json.dumps(content).encode(), {"Content-Type": "application/json"}
+    urlopen(Request(f"{aws.fault_url}/faults", body, headers), timeout=10).close()
+
+
+def keys_of_another_account(aws: RunningAws) -> dict[str, str]:
+    sts = boto3.client("sts", "us-west-2", endpoint_url=aws.url, aws_access_key_id="t", aws_secret_access_key="t")
+    found = sts.assume_role(RoleArn="arn:aws:iam::222222222222:role/guest", RoleSessionName="guest")["Credentials"]
+    return {
+        "aws_access_key_id": found["AccessKeyId"],
+        "aws_secret_access_key": found["SecretAccessKey"],
+        "aws_session_token": found["SessionToken"],
+    }
+
+
+async def test_keys_are_checked_sealed_and_not_shown_again(dsn: str, aws: RunningAws) -> None:
+    async with serving(dsn) as world:
+        before = (await world.admin.get("/api/v1/credentials")).json()
+        assert (before["set"], before["pinned_account_id"]) == (False, None)
+        with capture_logs() as logs:
+            answer = await world.admin.put("/api/v1/credentials", json=KEYS)
+        assert answer.status_code == 200, answer.text
+        shown = await world.admin.get("/api/v1/credentials")
+        assert shown.json() | {"set_at": ""} == {
+            "set": True,
+            "pinned_account_id": "123456789012",
+            "account_id": "123456789012",
+            "arn": "arn:aws:sts::123456789012:user/moto",
+            "set_at": "",
+            "set_by": "admin/ada",
+            "access_key_id": "…LE01",
+            "region": None,
+            "temporary": False,
+        }
+        rows = [await world.sql(f"SELECT t::text FROM {table} t") for table in ("secret", "event", "deployment")]
+        said = answer.text + shown.text + str(logs) + str(rows)
+        assert SECRET not in said
+        assert ID not in said
+        assert SECRET.encode().hex() not in said
+        async with world.db.connection() as conn:
+            kept = await read_credentials(conn, Cipher(read_key(KEY)))
+        assert kept
+        assert (kept.keys.access_key_id, kept.keys.secret_access_key) == (ID, SECRET)
+        assert SECRET not in repr(kept)
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+async def test_old_paths_take_forms_and_json(dsn: str, aws: RunningAws, as_form: bool) -> None:
+    async with serving(dsn) as world:
+        body = KEYS | {"aws_token": "token+of/a=session", "aws_region": "eu-central-1"}
+        sent: dict[str, Any] = {"data": body} if as_form else {"json": body}
+        answer = await world.admin.post("/api/admin/set-aws-credentials", **sent)
+        assert (answer.status_code, answer.json()["temporary"], answer.json()["region"]) == (200, True, "eu-central-1")
+        assert "session" not in answer.text
+        for message in ("forgotten", "nothing to forget"):
+            gone = await world.admin.post("/api/admin/unset-aws-credentials")
+            assert (gone.status_code, message in gone.json()["message"]) == (200, True)
+        assert (await world.admin.get("/api/v1/credentials")).json()["set"] is False
+        assert await world.sql("SELECT * FROM secret") == []
+        reasons = [row["reason"] for row in await world.sql("SELECT reason FROM event ORDER BY id")]
+        assert reasons[-2:] == ["CredentialsSet", "CredentialsForgotten"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "wanted", "word"),
+    [
+        ("InvalidClientTokenId", 403, 400, "no such access key"),
+        ("SignatureDoesNotMatch", 403, 400, "secret does not belong"),
+        ("ExpiredToken", 400, 400, "has expired"),
+        ("AccessDenied", 403, 400, "forbids"),
+        ("InternalFailure", 500, 503, "try again"),
+    ],
+)
+async def test_keys_that_aws_refuses_are_not_kept(
+    dsn: str, aws: RunningAws, error: str, status: int, wanted: int, word: str
+) -> None:
+    fault(aws, on="GetCallerIdentity", error=error, status=status, message=f"said of {SECRET}")
+    async with serving(dsn) as world:
+        refused = await world.admin.put("/api/v1/credentials", json=KEYS)
+        assert (refused.status_code, word in refused.json()["error"]) == (wanted, True)
+        assert SECRET not in refused.text
+        assert await world.sql("SELECT * FROM secret") == []
+        assert (await world.admin.get("/api/v1/credentials")).json()["pinned_account_id"] is None
+
+
+async def test_aws_that_cannot_be_reached_is_no_verdict(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    async with serving(dsn) as world:
+        refused = await world.admin.put("/api/v1/credentials", json=KEYS)
+        assert (refused.status_code, "cannot be reached" in refused.json()["error"]) == (503, True)
+        assert await world.sql("SELECT * FROM secret") == []
+
+
+async def test_keys_of_another_account_are_refused(dsn: str, aws: RunningAws) -> None:
+    async with serving(dsn) as world:
+        assert (await world.admin.put("/api/v1/credentials", json=KEYS)).status_code == 200
+        before = await world.sql("SELECT value FROM secret")
+        refused = await world.admin.put("/api/v1/credentials", json=keys_of_another_account(aws))
+        assert refused.status_code == 409
+        assert "222222222222" in refused.json()["error"]
+        assert "123456789012" in refused.json()["error"]
+        assert await world.sql("SELECT value FROM secret") == before
+
+
+async def test_what_is_no_key_is_named_and_not_repeated(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody is asked
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({}, "aws_access_key_id, aws_secret_access_key"),
+        (KEYS | {"aws_access_key_id": "short"}, "aws_access_key_id"),
+        (KEYS | {"aws_access_key_id": ID + "\n[default]"}, "aws_access_key_id"),
+        (KEYS | {"aws_secret_access_key": "geheim geheim geheim"}, "aws_secret_access_key"),
+        (KEYS | {"aws_secret_access_key": 7}, "aws_secret_access_key"),
+        (KEYS | {"aws_session_token": "geheim\r\nX: y"}, "aws_session_token"),
+        (KEYS | {"aws_region": "evil.example/"}, "aws_region"),
+    )
+    async with serving(dsn) as world:
+        for body, named in cases:
+            for method, path in PATHS:
+                refused = await world.admin.request(method, path, json=body)
+                assert refused.status_code == 400, body
+                assert refused.json()["error"].startswith(f"{named}: "), refused.text
+                assert "geheim" not in refused.text
+                assert "evil" not in refused.text
+
+
+async def test_another_encryption_key_is_said_and_new_keys_mend_it(dsn: str, aws: RunningAws) -> None:
+    async with serving(dsn) as world:
+        assert (await world.admin.put("/api/v1/credentials", json=KEYS)).status_code == 200
+    other = base64.b64encode(b"another key of thirty-two bytes!").decode()
+    async with serving(dsn, yaml=None, encryption_key=other) as world:
+        assert await _status(world) == 409
+        assert (await world.admin.put("/api/v1/credentials", json=KEYS)).status_code == 200
+        assert await _status(world) == 200
+
+
+async def _status(world: World) -> int:
+    return (await world.admin.get("/api/v1/credentials")).status_code
