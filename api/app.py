@@ -45,6 +45,7 @@ from api.binder import Binder
 from api.callers import Callers
 from api.contact import Contacts
 from api.desk import Desk
+from api.door import Door
 from api.errors import EXCEPTION_HANDLERS
 from api.followers import Followers
 from api.headers import add_headers
@@ -134,6 +135,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         "collections": collect.Collections(),
         "db": db,
         "desired": in_force,
+        "door": Door(),
         "desk": Desk(db),
         "feed": feed,
         "followers": followers,

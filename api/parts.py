@@ -8,6 +8,7 @@ from api.api_tokens import ApiTokens
 from api.binder import Binder
 from api.callers import Callers
 from api.desk import Desk
+from api.door import Door
 from api.followers import Followers
 from api.in_force import DesiredInForce
 from api.intake import Intake
@@ -27,6 +28,7 @@ TheApiTokens = NamedDependency[SkipValidation[ApiTokens]]
 TheBinder = NamedDependency[SkipValidation[Binder]]
 TheCallers = NamedDependency[SkipValidation[Callers]]
 TheCipher = NamedDependency[SkipValidation[Cipher]]
+TheDoor = NamedDependency[SkipValidation[Door]]
 TheDesk = NamedDependency[SkipValidation[Desk]]
 TheDesired = NamedDependency[SkipValidation[DesiredInForce]]
 TheFeed = NamedDependency[SkipValidation[Signal]]

@@ -10,14 +10,17 @@ from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.response import Template
 
+from api.address import address_of
 from api.claim import check_claim, read_asked
 from api.cookie import NAME, make_cookie, read_cookie
-from api.errors import LATER, ConflictError, NotNowError, answer_http
+from api.desk import Desk
+from api.door import Door, take_as_wish
+from api.errors import LATER, ConflictError, NotNowError, TooManyError, answer_http
 from api.followers import View
 from api.openapi import ForPeopleToo, reading
 from api.pages.people import show_form, show_seat
 from api.pages.shell import Wrong
-from api.parts import AnyDb, TheDesired, TheDesk, TheFollowers, TheSettings
+from api.parts import AnyDb, TheDesired, TheDesk, TheDoor, TheFollowers, TheSettings
 from schemas.assignment import Assignment, AssignmentStatus
 from schemas.lab import Lab
 from schemas.settings import Settings
@@ -46,20 +49,23 @@ async def post_request(
     db: AnyDb,
     desired: TheDesired,
     desk: TheDesk,
+    door: TheDoor,
     followers: TheFollowers,
     settings: TheSettings,
 ) -> Response[Any] | Template:
     """A VM for an email address: at once, or after those who asked before."""
     in_force = await desired.read()
     asked = None
+    address = address_of(request, settings.trusted_proxies)
     try:
+        door.enter(address)
         asked = await read_asked(request)
         if in_force is None:
             raise NotNowError("nothing is declared here yet; try again when LabLink is set up")
         secret = settings.deployment_secret.get_secret_value().encode()
         claim = check_claim(asked, in_force.lab, read_cookie(secret, request.cookies.get(NAME)))
         claim = await choose_pool(db, in_force.lab, claim)
-        assignment = await desk.ask(claim)
+        assignment = await ask(desk, door, claim, address)
         if assignment is None:
             raise await refuse(db, claim)
     except HTTPException as error:
@@ -73,6 +79,23 @@ async def post_request(
     if view is None or wants_json(request):
         return answer_json(settings, assignment, view)
     return answer_page(request, settings, view)
+
+
+async def ask(desk: Desk, door: Door, claim: Claim, address: str) -> Assignment | None:
+    """Takes the place at the desk. Where too many PINs were wrong, a PIN proves nothing; for a first request it is a wish still."""
+    if claim.pin is None:
+        return await desk.ask(claim)
+    try:
+        door.check_guess(claim.email, address)
+    except TooManyError:
+        assignment = await desk.ask(take_as_wish(claim))
+        if assignment is None:
+            raise
+        return assignment
+    assignment = await desk.ask(claim)
+    if assignment is not None:
+        door.forgive(claim.email, address)
+    return assignment
 
 
 def explain(error: HTTPException) -> Wrong:

@@ -8,14 +8,16 @@ import anyio
 from litestar import Response, get, post
 from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 
+from api.address import address_of
 from api.cookie import make_cookie
 from api.delivery import judge_delivery, list_warnings
+from api.errors import TooManyError
 from api.fields import read_fields
 from api.followers import Followers, View
 from api.pages.home import prove_own, read_own
 from api.pages.people import show_seat
 from api.pages.shell import AnyRequest, Wrong, say, show
-from api.parts import AnyDb, TheBinder, TheFollowers, TheSettings
+from api.parts import AnyDb, TheBinder, TheDoor, TheFollowers, TheSettings
 from schemas.assignment import AssignmentStatus
 from store.assignment import find_assignment
 from store.db import UNREACHABLE, transaction
@@ -36,14 +38,22 @@ async def get_seat(request: AnyRequest, settings: TheSettings, followers: TheFol
 
 
 @post("/seat", status_code=200, include_in_schema=False)
-async def post_seat(request: AnyRequest, db: AnyDb, settings: TheSettings) -> Response[Any]:
+async def post_seat(request: AnyRequest, db: AnyDb, door: TheDoor, settings: TheSettings) -> Response[Any]:
     """Email and PIN lead another browser to the seat: it gets the cookie, too."""
     fields = await read_fields(request, "`email` and `pin`")
     email, pin = fields["email"].lower(), fields["pin"]
+    address = address_of(request, settings.trusted_proxies)
+    try:
+        door.check_guess(email, address)
+    except TooManyError as error:
+        page = show(request, "people/find.html", 429, email=fields["email"], error=Wrong(error.detail))
+        page.headers |= error.headers or {}
+        return page
     async with db.connection() as conn:
         found = await find_assignment(conn, email, pin)
     if found is None:
         return show(request, "people/find.html", 404, email=fields["email"], error=Wrong(UNKNOWN))
+    door.forgive(email, address)
     secret = settings.deployment_secret.get_secret_value().encode()
     answer = say("/seat", "Here it is.")
     answer.set_cookie(make_cookie(secret, found.id, settings.secure))
