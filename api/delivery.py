@@ -40,7 +40,11 @@ def list_warnings(one: Followed) -> list[str]:
         (host and one.vm_status == VmStatus.REBOOTING, "your computer is rebooting"),
         (host and one.vm_status == VmStatus.ERROR, "your computer reports an error; tell whoever runs LabLink"),
         (host and one.gpu_health == GpuHealth.UNHEALTHY, "the GPU of your computer does not work"),
-        (_ends_soon(one), f"your session ends in {round((one.left_s or 0) / 60)} min; save your work"),
+        (one.assignment.warning, f"{one.assignment.warning}; save your work"),
+        (
+            _ends_soon(one) and not one.assignment.warning,
+            f"your session ends in {round((one.left_s or 0) / 60)} min; save your work",
+        ),
         (one.assignment.lapsed, "a computer was held for you, but no fresh command came; send one to be served again"),
     ]
     return [sentence for holds, sentence in found if holds]

@@ -13,6 +13,7 @@ from schemas.decision import (
     AdoptVm,
     CreateVm,
     Decision,
+    EndAssignment,
     EndBase,
     EndInstance,
     EndVm,
@@ -20,6 +21,7 @@ from schemas.decision import (
     MarkLost,
     RecordInstance,
     ReportCourse,
+    SetSession,
     StartVm,
 )
 from schemas.snapshot import Snapshot
@@ -32,6 +34,7 @@ from store.event import write_event
 from store.lease import fenced
 from store.pool import set_conditions
 from store.seat import lock_pool, lock_vms
+from store.session import end_sessions, set_sessions
 from store.tick import write_tick
 
 ACTOR = "controller"
@@ -40,6 +43,8 @@ Write = Callable[[Connection, Sequence[Any]], Awaitable[list[str]]]
 
 WRITES: tuple[tuple[type[Action], Write, str], ...] = (
     (MarkLost, fleet.lose_vms, "VmLost"),
+    (EndAssignment, end_sessions, "SessionEnded"),
+    (SetSession, set_sessions, "SessionWarned"),
     (EndVm, fleet.end_vms, "VmDraining"),
     (MarkGone, fleet.forget_vms, "VmGone"),
     (RecordInstance, fleet.record_instances, "InstanceRecorded"),
@@ -61,7 +66,7 @@ async def commit_decision(world: World, snapshot: Snapshot, decision: Decision) 
     for action in decision.actions:
         by_kind[type(action)].append(action)
     async with fenced(world.db, world.lease) as conn:
-        for pool in sorted({a.pool for kind in (EndVm, MarkLost) for a in by_kind[kind]}):
+        for pool in sorted({a.pool for kind in (EndVm, MarkLost, EndAssignment) for a in by_kind[kind]}):
             await lock_pool(conn, pool)
         await lock_vms(conn, sorted({subject_of(action) for action in decision.actions}))
         for kind, write, reason in WRITES:

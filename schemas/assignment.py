@@ -32,6 +32,7 @@ class AssignmentFacts(Frozen):
     bound_at: datetime | None = None
     offered_until: datetime | None = None
     ends_at: datetime | None = None  # the session's deadline
+    warning: str = ""  # why and when the session is going to end
     ended_at: datetime | None = None
     end_reason: str | None = None
 

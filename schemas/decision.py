@@ -109,6 +109,28 @@ class EndBase(Frozen):
     reason: str
 
 
+class SetSession(Frozen):
+    """The deadline and the warning of the session on a VM; no warning: what was warned of does not hold any more."""
+
+    kind: Literal["set_session"] = "set_session"
+    pool: str
+    hostname: str
+    ends_at: datetime | None
+    warning: str
+    warning_ends_at: datetime | None
+    reason: str
+
+
+class EndAssignment(Frozen):
+    """A session ends by policy, after its warning; the VM is not ended by this, but it will be replaced by a clean one."""
+
+    kind: Literal["end_assignment"] = "end_assignment"
+    pool: str
+    hostname: str
+    ends_at: datetime | None  # as seen: a deadline that was pushed meanwhile keeps the session
+    reason: str
+
+
 class ReportCourse(Frozen):
     """A course is over: its figures are worked out and kept, once."""
 
@@ -122,7 +144,18 @@ class ReportCourse(Frozen):
 
 
 Action = Annotated[
-    CreateVm | EndVm | MarkLost | MarkGone | RecordInstance | AdoptVm | StartVm | EndInstance | EndBase | ReportCourse,
+    CreateVm
+    | EndVm
+    | MarkLost
+    | MarkGone
+    | RecordInstance
+    | AdoptVm
+    | StartVm
+    | EndInstance
+    | EndBase
+    | SetSession
+    | EndAssignment
+    | ReportCourse,
     Field(discriminator="kind"),
 ]
 

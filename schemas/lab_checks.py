@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 # not happen. The list shrinks as the code grows; `*` is every pool.
 NOT_YET = (
     "pools.*.market",
-    "pools.*.session.max",
-    "pools.*.session.idle",
     "pools.*.session.after",
-    "pools.*.update.assigned",
     "pools.*.health.reboot_first",
     "pools.*.health.assigned",
     "pools.*.drift",
@@ -97,6 +94,8 @@ def _check_pool(path: tuple[str, ...], pool: Pool) -> Iterator[Finding]:
         which = "names no AMI" if stated else "has no default AMI"
         sentence = f"{which} for {pool.region}, the pool's region (known: {known})"
         yield Finding((*path, "ami"), sentence)
+    if pool.session.idle and not pool.software:
+        yield Finding((*path, "session", "idle"), "needs `software`: without it nobody can tell whether a VM is used")
     for zone in pool.zones:
         if not zone.startswith(pool.region):
             yield Finding((*path, "zones"), f"{zone} is not in {pool.region}, the pool's region")

@@ -103,7 +103,7 @@ class Ssh(Declared):
     """Networks in CIDR notation; empty: closed."""
 
 
-WindowEnd = Literal["drain", "keep"]
+WindowEnd = Literal["drain", "end", "keep"]
 
 
 class Window(Declared):
@@ -119,7 +119,7 @@ class Window(Declared):
     lead: Duration = parse_duration("0s")
     """How long before `from` the VMs start to be made."""
     end: WindowEnd = "drain"
-    """Afterwards, of VMs above the ordinary size: `drain` ends each once it is free, `keep` lets them stay until the pool's next edit or window."""
+    """Afterwards, of VMs above the ordinary size: `drain` ends each once it is free, `end` also ends the sessions of those who came within the window, `keep` lets them stay until the pool's next edit or window."""
 
     @model_validator(mode="after")
     def _forward(self) -> Self:
@@ -143,7 +143,7 @@ class CronWindow(Declared):
     lead: Duration = parse_duration("0s")
     """How long before the window the VMs start to be made."""
     end: WindowEnd = "drain"
-    """Afterwards, of VMs above the ordinary size: `drain` ends each once it is free, `keep` lets them stay until the pool's next edit or window."""
+    """Afterwards, of VMs above the ordinary size: `drain` ends each once it is free, `end` also ends the sessions of those who came within the window, `keep` lets them stay until the pool's next edit or window."""
 
 
 class Session(Declared):

@@ -42,6 +42,7 @@ class Attendance(Frozen):
     roster: int = 0
     seated: int = 0
     waiting: int = 0
+    hosts: frozenset[str] = frozenset()  # the VMs that the seated ones have
     reported: bool = False
 
 

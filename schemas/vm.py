@@ -93,6 +93,12 @@ class VmFacts(Frozen):
     reboot_asked_at: datetime | None = None
     rebooted_at: datetime | None = None  # when AWS was last told to
     heard_at: datetime | None = None
+    idle_since: datetime | None = None  # since when the software does not run; None: it runs, or nobody has said
+    gpu_active_at: datetime | None = None  # when the GPU was last seen to work
+    bound_at: datetime | None = None  # of its active assignment, as the next three
+    ends_at: datetime | None = None  # the session's deadline, extensions included
+    warning: str = ""  # what its person is told: why and when the session is going to end
+    warning_ends_at: datetime | None = None
     seat: Seat = Seat.CLOSED
     instance_state: str | None = None  # EC2's word in the last whole listing; None: not in it
     missing_since: datetime | None = None  # first whole listing that lacked the recorded instance

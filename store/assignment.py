@@ -21,7 +21,7 @@ FRESH = "interval '4 minutes'"  # a one-time code works for about five, and some
 SILENT = "interval '2 minutes'"  # without a word from the person's page: passed over, the place is kept
 
 COLUMNS = """id, seq, pool, email, status, hostname, crd_code, pin, code_version, delivered_version, held, lapsed,
-             created_at, code_at, bound_at, offered_until, ends_at, ended_at, end_reason"""
+             created_at, code_at, bound_at, offered_until, ends_at, warning, ended_at, end_reason"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ ATTENDANCE = f"""
 SELECT c.course, coalesce(cardinality(r.emails), 0) AS roster,
        count(*) FILTER (WHERE a.status IN ('offered', 'active')) AS seated,
        count(*) FILTER (WHERE a.status = 'waiting') AS waiting,
+       coalesce(array_agg(a.hostname) FILTER (WHERE a.status = 'active'), '{{}}') AS hosts,
        EXISTS (SELECT FROM course_report p WHERE (p.course, p.from_at) = (c.course, c.from_at)) AS reported
   FROM ({COURSES}) c
   LEFT JOIN roster r USING (course)

@@ -148,7 +148,9 @@ WITH r AS (SELECT * FROM json_to_recordset(%(reports)s::json)
                     AS r (hostname text, {", ".join(f"{name} {kind}" for name, kind in REPORT_TYPES.items())})),
      -- In one order, so that two processes that write overlapping batches wait for each other instead of deadlocking.
      locked AS (SELECT hostname FROM vm WHERE hostname = ANY(%(names)s) ORDER BY hostname FOR NO KEY UPDATE)
-UPDATE vm v SET ({", ".join(REPORT_COLUMNS)}) = ROW({_SAID})
+UPDATE vm v SET ({", ".join(REPORT_COLUMNS)}) = ROW({_SAID}),
+                idle_since = CASE WHEN coalesce(r.in_use, v.in_use) THEN NULL
+                                  WHEN r.in_use IS NULL THEN v.idle_since ELSE coalesce(v.idle_since, now()) END
   FROM r JOIN locked USING (hostname)
  WHERE v.hostname = r.hostname
    AND ({_SAID}) IS DISTINCT FROM ({", ".join(f"v.{name}" for name in REPORT_COLUMNS)})
@@ -194,14 +196,16 @@ class Contact:
 
 
 MOST_GAUGES = 100
+GPU_BUSY = 5  # per cent: less than that is the desktop itself
 HEARD = f"""
-INSERT INTO vm_heard AS h (hostname, heard_at, address, gauges)
-SELECT c.hostname, now(), c.address, c.gauges
+INSERT INTO vm_heard AS h (hostname, heard_at, address, gauges, gpu_active_at)
+SELECT c.hostname, now(), c.address, c.gauges, CASE WHEN c.gauges->'gpu_utilization' >= '{GPU_BUSY}'::jsonb THEN now() END
   FROM unnest(%(hostname)s::text[], %(address)s::text[], %(gauges)s::jsonb[]) AS c (hostname, address, gauges)
  WHERE EXISTS (SELECT FROM vm v WHERE v.hostname = c.hostname AND v.phase <> 'gone')
  ORDER BY c.hostname
 ON CONFLICT (hostname) DO UPDATE
    SET heard_at = excluded.heard_at, address = coalesce(excluded.address, h.address),
+       gpu_active_at = coalesce(excluded.gpu_active_at, h.gpu_active_at),
        -- A VM that thinks up new names for ever keeps those that it sent last.
        gauges = CASE WHEN (SELECT count(*) FROM jsonb_object_keys(h.gauges || excluded.gauges)) <= {MOST_GAUGES}
                      THEN h.gauges || excluded.gauges ELSE excluded.gauges END

@@ -73,6 +73,7 @@ def build_vm(lab: Lab, row: PoolRow, number: int, kind: str = "ready", **changes
         "version": 1,
         "created_at": created_at,
         "assignment_id": UUID(int=number) if taken else None,
+        "bound_at": created_at + timedelta(minutes=3) if taken else None,
     }
     if made:
         base |= {"instance_id": f"i-{row.name}-{number}", "launched_at": created_at, "instance_state": "running"}

@@ -12,6 +12,7 @@ from schemas.decision import (
     AdoptVm,
     CreateVm,
     Decision,
+    EndAssignment,
     EndBase,
     EndInstance,
     EndVm,
@@ -164,6 +165,10 @@ def _check_rows(decision: Decision, rows: dict[str, Vm]) -> None:
                     f"{action.hostname} would be started a second time",
                     action.pool,
                 )
+            case EndAssignment():
+                warned = rows[action.hostname].warning_ends_at
+                over = is_taken(rows[action.hostname]) and warned is not None and warned <= decision.now
+                _check(over, f"the session on {action.hostname} would end without a warning", action.pool)
             case EndInstance():
                 _check(
                     action.instance_id not in recorded, f"{action.instance_id} is the instance of a row", action.pool

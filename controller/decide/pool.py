@@ -22,6 +22,7 @@ from controller.decide.recognise import (
 )
 from controller.decide.repair import end_released, give_up_on_broken, start_stopped
 from controller.decide.scale import leave_refused_places, scale_in, scale_out, set_demand
+from controller.decide.session import end_sessions
 from controller.decide.strangers import Kind, Stranger
 from controller.decide.survey import PoolView, survey
 from controller.decide.update import allow_surge, replace_outdated
@@ -62,6 +63,7 @@ def decide_pool(view: PoolView) -> Work:
         give_up_on_broken,
         end_released,
         start_stopped,
+        end_sessions,
         scale_in,
         replace_outdated,
         leave_refused_places,

@@ -124,9 +124,12 @@ def describe(action: Action) -> str:
         "adopt": "adopt {instance_id} as {hostname} (shard {shard})",
         "end_instance": "terminate {instance_id}",
         "end_base": "end the base of {pool} in {region}",
+        "set_session": "{tell} {hostname}",
+        "end_assignment": "end the session on {hostname}",
         "report_course": "report on the course {course}",
     }
     where = (
         f"{action.spec.instance_type} in {action.spec.zone or action.spec.region}" if action.kind == "create" else ""
     )
-    return words.get(action.kind, "{kind} {hostname}").format(where=where, **dict(action))
+    tell = "warn the user of" if action.kind == "set_session" and action.warning else "note the session of"
+    return words.get(action.kind, "{kind} {hostname}").format(where=where, tell=tell, **dict(action))

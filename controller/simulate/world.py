@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from schemas.decision import Action, AdoptVm, CreateVm, Decision
+from schemas.decision import Action, AdoptVm, CreateVm, Decision, SetSession
 from schemas.lab import Lab
 from schemas.pool import LATELY, Asked, Attendance, PoolRow, Refusal, Run
 from schemas.snapshot import Listing, Snapshot
@@ -44,6 +44,7 @@ class Simulation:
     cut: bool = False  # the next run is killed before it tells what it made
     made: int = 0
     courses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warned: dict[str, datetime] = field(default_factory=dict)  # since when people have been told that they will end
     reported: set[str] = field(default_factory=set)
     refusals: list[Refusal] = field(default_factory=list)
     waiting: dict[str, int] = field(default_factory=dict)  # people in line, by pool
@@ -114,7 +115,8 @@ class Simulation:
 
     def release(self, hostname: str) -> None:
         self.departures.append((self.vms[hostname].pool, self.now))
-        self.change(hostname, seat=Seat.DRAINING, assignment_id=None)
+        gone = {"bound_at": None, "ends_at": None, "warning": "", "warning_ends_at": None}
+        self.change(hostname, seat=Seat.DRAINING, assignment_id=None, **gone)
 
     def _asked(self, pool: str) -> Asked:
         left = [at for name, at in self.departures if name == pool and self.now - at < LATELY]
@@ -127,7 +129,7 @@ class Simulation:
             if free and self.waiting.get(vm.pool):
                 self.waiting[vm.pool] -= 1
                 self.made += 1
-                self.change(vm.hostname, seat=Seat.TAKEN, assignment_id=UUID(int=self.made))
+                self.change(vm.hostname, seat=Seat.TAKEN, assignment_id=UUID(int=self.made), bound_at=self.now)
 
     def _listings(self, lab: Lab) -> dict[str, Listing]:
         regions = {pool.region for pool in lab.pools.values()} | {vm.region for vm in self.vms.values()}
@@ -206,6 +208,10 @@ class Simulation:
                 case "end":
                     assert self.vms[action.hostname].seat is not Seat.TAKEN, f"{action.hostname} is in use"
                     self._check_no_flapping(action.hostname, action.reason)
+                case "end_assignment":
+                    assert self.now - self.warned[action.hostname] >= timedelta(minutes=2), (
+                        f"{action.hostname}: no notice"
+                    )
                 case "create":
                     assert action.hostname not in self.names, f"{action.hostname} was used before"
                     creates[action.pool] = creates.get(action.pool, 0) + 1
@@ -254,16 +260,33 @@ class Simulation:
                 phase = self.vms[action.hostname].phase
                 live = Phase.LIVE if phase is Phase.PLANNED else phase
                 self.change(action.hostname, instance_id=action.instance_id, phase=live, launched_at=self.now)
-            case "report_course":
-                assert action.course not in self.reported
-                self.reported.add(action.course)
+            case _:
+                self._carry_out_more(action)
+
+    def _carry_out_more(self, action: Action) -> None:
+        match action.kind:
             case "start":
                 self.change(action.hostname, started_at=self.now)
                 self.change_instance(action.instance_id, state="running")
             case "end_instance":
                 self.change_instance(action.instance_id, verdict="terminate")
+            case "set_session":
+                self._tell(action)
+            case "end_assignment":
+                self.release(action.hostname)
+            case "report_course":
+                assert action.course not in self.reported
+                self.reported.add(action.course)
             case _:
                 pass
+
+    def _tell(self, action: SetSession) -> None:
+        ends_at = self.vms[action.hostname].ends_at or action.ends_at
+        self.change(action.hostname, ends_at=ends_at, warning=action.warning, warning_ends_at=action.warning_ends_at)
+        if action.warning:
+            self.warned.setdefault(action.hostname, self.now)
+        else:
+            self.warned.pop(action.hostname, None)
 
     def _add(self, action: Action) -> None:
         assert isinstance(action, CreateVm | AdoptVm)

@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controller import loop
 from controller.roster import read_roster
 from controller.world import World
+from schemas.decision import EndAssignment
 from schemas.document import parse_lab
 from schemas.pool import Attendance
 from schemas.snapshot import Listing, Snapshot
@@ -17,8 +19,10 @@ from store.course import put_rosters
 from store.db import Db, fetch, open_db, transaction
 from store.desired import Change, append_version
 from store.event import read_events
-from store.seat import free_seats
+from store.seat import free_seats, lock_pool
+from store.session import end_sessions
 from store.state import Observation, read_snapshot
+from store.vm import Contact, Report, record_reports, write_heard
 from tests.api.world import add_vms
 from tests.controller_world import lead_world
 
@@ -109,7 +113,7 @@ async def test_without_a_roster_whoever_comes_for_a_course_is_counted(db: Db) ->
     await ask(db, "ada@example.org", "bob@example.org", "cyd@example.org")
     await seat(db, "lablink-client-dev-1")
     snapshot = await read(db)
-    assert snapshot.attendance["friday"] == Attendance(seated=1, waiting=2)
+    assert snapshot.attendance["friday"] == Attendance(seated=1, waiting=2, hosts=frozenset({"lablink-client-dev-1"}))
     assert snapshot.starts == {"client": {"g4dn.xlarge": 100.0}}
 
 
@@ -119,7 +123,9 @@ async def test_with_a_roster_its_people_are_counted_whenever_they_came(db: Db) -
         await put_rosters(conn, {"friday": ["ada@example.org", "eve@example.org"]})
     await ask(db, "ada@example.org", "bob@example.org")
     await seat(db, "lablink-client-dev-1")
-    assert (await read(db)).attendance["friday"] == Attendance(roster=2, seated=1)
+    assert (await read(db)).attendance["friday"] == Attendance(
+        roster=2, seated=1, hosts=frozenset({"lablink-client-dev-1"})
+    )
     async with transaction(db) as conn:
         await put_rosters(conn, {})
     assert (await read(db)).attendance["friday"] == Attendance()
@@ -148,3 +154,60 @@ def test_a_roster_is_one_email_a_line(tmp_path: Path) -> None:
     assert read_roster(path) == ("ada@example.org", "bob@example.org")
     path.write_text("ada at example.org\n")
     assert read_roster(path) is None
+
+
+async def read_session(db: Db) -> dict[str, Any]:
+    async with db.connection() as conn:
+        (row,) = await fetch(conn, "SELECT status, ends_at, warning, warning_ends_at, end_reason FROM assignment")
+    return dict(row)
+
+
+async def test_a_session_gets_a_deadline_a_warning_and_an_end(db: Db, world: World) -> None:
+    await put(db, "pools:\n  client:\n    size: 1\n    session: {max: 1h}\n")
+    await ask(db, "ada@example.org")
+    await seat(db, "lablink-client-dev-1")
+    await loop.reconcile_once(world)
+    assert (await read_session(db))["ends_at"] is not None
+    await run(db, "UPDATE assignment SET ends_at = now() - interval '1 minute'")
+    await loop.reconcile_once(world)
+    warned = await read_session(db)
+    assert warned["warning"].startswith("its time is up: the session ends at ")
+    assert warned["status"] == "active"
+    past = warned["warning_ends_at"] - timedelta(hours=1)
+    sentence = f"its time is up: the session ends at {past:%Y-%m-%d %H:%M:%S} UTC"
+    await run(db, f"UPDATE assignment SET ends_at = '{past}', warning = '{sentence}', warning_ends_at = '{past}'")
+    await loop.reconcile_once(world)
+    assert (await read_session(db))["end_reason"] == "its time is up"
+    assert [vm.seat for vm in (await read(db)).vms if vm.hostname == "lablink-client-dev-1"] == ["draining"]
+
+
+async def test_a_deadline_that_was_pushed_meanwhile_keeps_the_session(db: Db) -> None:
+    await put(db, ELASTIC)
+    await ask(db, "ada@example.org")
+    await seat(db, "lablink-client-dev-1")
+    await run(db, "UPDATE assignment SET ends_at = now() + interval '1 hour', warning_ends_at = now()")
+    seen = datetime.now(UTC)
+    async with transaction(db) as conn:
+        await lock_pool(conn, "client")
+        end = EndAssignment(pool="client", hostname="lablink-client-dev-1", ends_at=seen, reason="its time is up")
+        assert await end_sessions(conn, [end]) == []
+    assert (await read_session(db))["status"] == "active"
+
+
+async def test_idleness_is_told_by_the_software_and_by_the_gpu(db: Db) -> None:
+    await put(db, ELASTIC)
+    await seat(db, "lablink-client-dev-1")
+
+    async def say(in_use: bool) -> datetime | None:
+        async with transaction(db) as conn:
+            await record_reports(conn, [Report("lablink-client-dev-1", in_use=in_use, reporter=True)])
+        return (await read(db)).vms[0].idle_since
+
+    first = await say(False)
+    assert first is not None
+    assert await say(False) == first
+    assert await say(True) is None
+    for busy, seen in ((0, False), ("100", False), (40, True), (0, True)):
+        async with transaction(db) as conn:
+            await write_heard(conn, [Contact("lablink-client-dev-1", gauges={"gpu_utilization": busy})])
+        assert ((await read(db)).vms[0].gpu_active_at is not None) == seen

@@ -27,7 +27,7 @@ def _on_row(*seats: Seat, **changes: Any) -> Callable[[Simulation, int], None]:
 
 def _assign(world: Simulation, number: int) -> None:
     if hostname := _nth(_rows(world, Seat.FREE), number):
-        world.change(hostname, seat=Seat.TAKEN, assignment_id=UUID(int=number + 1))
+        world.change(hostname, seat=Seat.TAKEN, assignment_id=UUID(int=number + 1), bound_at=world.now)
 
 
 def _on_instance(**changes: Any) -> Callable[[Simulation, int], None]:
@@ -42,6 +42,11 @@ def _on_instance(**changes: Any) -> Callable[[Simulation, int], None]:
 def _release(world: Simulation, number: int) -> None:
     if hostname := _nth(_rows(world, Seat.TAKEN), number):
         world.release(hostname)
+
+
+def _extend(world: Simulation, number: int) -> None:
+    if hostname := _nth([name for name in _rows(world, Seat.TAKEN) if world.vms[name].ends_at], number):
+        world.change(hostname, ends_at=world.now + timedelta(minutes=number))
 
 
 def _vanish(world: Simulation, number: int) -> None:
@@ -107,6 +112,8 @@ FAULTS: dict[str, Callable[[Simulation, int], None]] = {
         world, size={"min": number % 2, "max": number % 7 + 1, "spare": number % 3}
     ),
     "schedule": _schedule,
+    "session": lambda world, number: _declare(world, session={"max": f"{10 + number}m"}),
+    "extend": _extend,
     "course": _course,
     "ask": lambda world, number: world.ask(("client", "other")[number % 2]),
     "give up": lambda world, number: world.waiting.clear(),

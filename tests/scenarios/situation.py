@@ -20,7 +20,7 @@
     must: ["end lablink-client-dev-3 because*"]                     # each matches a line (fnmatch)
     never: ["create*"]                                              # none matches a line
 
-Instants are written as ages before the moment of the decision: `heard_at=10m`.
+Instants are written as ages before the moment of the decision: `heard_at=10m`, or as `ends_at=+10m` after it. A warning has `_` for spaces.
 """
 
 from dataclasses import dataclass
@@ -182,6 +182,10 @@ def _column(name: str, value: Any) -> Any:
     """Instants and `age` are written as durations; `none` is None; the rest is as pydantic reads it."""
     if value == "none":
         return None
+    if str(value).startswith("+"):
+        return NOW + parse_duration(value[1:])
+    if name == "warning":
+        return str(value).replace("_", " ")
     if name == "age":
         return parse_duration(value)
-    return NOW - parse_duration(value) if name.endswith("_at") or name == "missing_since" else value
+    return NOW - parse_duration(value) if name.endswith("_at") or name in ("missing_since", "idle_since") else value

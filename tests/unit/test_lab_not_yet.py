@@ -11,10 +11,7 @@ from schemas.yaml_edit import render
 COURSE = {"pool": "client", "from": "2026-12-04T09:00-08:00", "to": "2026-12-04T17:00-08:00", "seats": 40}
 SET = {
     "pools.*.market": "spot",
-    "pools.*.session.max": "12h",
-    "pools.*.session.idle": "2h",
     "pools.*.session.after": "keep",
-    "pools.*.update.assigned": "drain",
     "pools.*.health.reboot_first": True,
     "pools.*.health.assigned": "replace",
     "pools.*.drift": "correct",

@@ -1,0 +1,49 @@
+"""Deadlines and warnings of sessions, and their end by policy. Called by `controller.commit` inside its fenced transaction.
+
+Lock order as everywhere: pool, VM rows, assignment, seat; the caller holds the first two.
+"""
+
+from collections.abc import Sequence
+
+from schemas.decision import EndAssignment, SetSession
+from store.assignment import CHANNEL
+from store.db import Connection, fetch, notify
+
+SET = """
+UPDATE assignment a SET ends_at = coalesce(a.ends_at, e.ends_at), warning = e.warning, warning_ends_at = e.warning_ends_at
+  FROM unnest(%(hostname)s::text[], %(ends_at)s::timestamptz[], %(warning)s::text[], %(warning_ends_at)s::timestamptz[])
+       AS e (hostname, ends_at, warning, warning_ends_at)
+ WHERE a.hostname = e.hostname AND a.status = 'active' RETURNING a.hostname
+"""
+
+
+async def set_sessions(conn: Connection, sessions: Sequence[SetSession]) -> list[str]:
+    """What their people are told from now on. A deadline that is there already stays: somebody may have extended it."""
+    names = ("hostname", "ends_at", "warning", "warning_ends_at")
+    rows = await fetch(conn, SET, {name: [getattr(one, name) for one in sessions] for name in names})
+    return await _told(conn, [row["hostname"] for row in rows])
+
+
+END = """
+WITH e AS (SELECT * FROM unnest(%(hostname)s::text[], %(ends_at)s::timestamptz[], %(reason)s::text[])
+                    AS e (hostname, ends_at, reason)),
+     a AS (UPDATE assignment a SET status = 'ended', ended_at = now(), end_reason = e.reason FROM e
+            WHERE a.hostname = e.hostname AND a.status = 'active' AND a.warning_ends_at <= now()
+              AND a.ends_at IS NOT DISTINCT FROM e.ends_at
+        RETURNING a.id, a.hostname)
+UPDATE seat s SET state = 'draining', assignment_id = NULL, free_since = NULL FROM a
+ WHERE s.assignment_id = a.id RETURNING s.hostname
+"""
+
+
+async def end_sessions(conn: Connection, ends: Sequence[EndAssignment]) -> list[str]:
+    """Ended, unless the warning was taken back or the deadline pushed meanwhile; the VM is then replaced by a clean one."""
+    names = ("hostname", "ends_at", "reason")
+    rows = await fetch(conn, END, {name: [getattr(one, name) for one in ends] for name in names})
+    return await _told(conn, [row["hostname"] for row in rows])
+
+
+async def _told(conn: Connection, hostnames: list[str]) -> list[str]:
+    for hostname in hostnames:
+        await notify(conn, CHANNEL, hostname)
+    return hostnames
