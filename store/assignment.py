@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from schemas.assignment import Assignment, AssignmentStatus
+from store.course import EXPECTED, reserve_seats
 from store.db import Connection, fetch, fetch_one, notify
 from store.event import write_event
 from store.seat import lock_pool
@@ -121,9 +122,14 @@ SEAT_HOLD = """coalesce((SELECT (document->>'seat_hold')::interval FROM desired_
 # are a storm old, the planner would otherwise walk all seats and count the line anew for each. Both stand still under the lock.
 BIND = f"""
 WITH w AS MATERIALIZED (
-           SELECT id, row_number() OVER (ORDER BY priority, seq) AS n
-             FROM (SELECT id, priority, seq FROM assignment WHERE pool = %(pool)s AND {IS_NEXT}
-                    ORDER BY priority, seq LIMIT {BATCH}) AS first),
+           SELECT id, n
+             FROM (SELECT id, priority, row_number() OVER (ORDER BY priority, seq) AS n,
+                          count(*) FILTER (WHERE priority <= {EXPECTED}) OVER () AS expected
+                     FROM (SELECT id, priority, seq FROM assignment WHERE pool = %(pool)s AND {IS_NEXT}
+                            ORDER BY priority, seq LIMIT {BATCH}) AS first) AS numbered
+            -- Who is not expected in a course gets none of the seats that are kept for it.
+            WHERE priority <= {EXPECTED} OR CASE WHEN %(reserved)s = 0 THEN true ELSE
+                  n - expected <= (SELECT count(*) FROM seat WHERE pool = %(pool)s AND state = 'free') - %(reserved)s END),
      s AS MATERIALIZED (
            SELECT hostname, row_number() OVER (ORDER BY free_since, hostname) AS n
              FROM (SELECT hostname, free_since FROM seat WHERE pool = %(pool)s AND state = 'free'
@@ -147,13 +153,13 @@ SELECT {COLUMNS}, pg_notify('{CHANNEL}', hostname), pg_notify('event', '') FROM 
 async def bind_waiting(conn: Connection, pool: str) -> list[Assignment]:
     """T2: the first in line get the VMs that have been free longest. Ends with its transaction, before which nobody may wait.
 
-    Offers that ran out go on to the next. Who let one run out, or is silent, is passed over. At most `BATCH` at a
+    Seats that are kept for people of a roster go to nobody else. Offers that ran out go on to the next. Who let one run out, or is silent, is passed over. At most `BATCH` at a
     time: call again while as many come back.
     """
     params = {"pool": pool}
     await lock_pool(conn, pool)
     await conn.execute(EXPIRE, params)
-    rows = await fetch(conn, BIND, params)
+    rows = await fetch(conn, BIND, params | {"reserved": await reserve_seats(conn, pool)})
     return [Assignment(**{name: row[name] for name in Assignment.model_fields}) for row in rows]
 
 

@@ -60,6 +60,29 @@ async def put_rosters(conn: Connection, rosters: Mapping[str, Sequence[str] | No
             await conn.execute(PUT_ROSTER, (course, list(emails)))
 
 
+EXPECTED = 10  # the priority of those on the roster; others have 100, and the smaller comes first
+RESERVE = f"""
+WITH expected AS (
+    SELECT DISTINCT e.email FROM roster r JOIN ({COURSES}) c USING (course) CROSS JOIN LATERAL unnest(r.emails) AS e (email)
+     WHERE c.pool = %(pool)s AND now() >= c.from_at - {EARLY} AND now() < c.to_at
+), first AS (
+    UPDATE assignment a SET priority = {EXPECTED} FROM expected e
+     WHERE a.email = e.email AND a.pool = %(pool)s AND a.status = 'waiting' AND a.priority > {EXPECTED}
+)
+SELECT count(*)::int AS seats FROM expected e
+ WHERE NOT EXISTS (SELECT FROM assignment a WHERE a.email = e.email AND a.status IN ('offered', 'active'))
+"""
+
+
+async def reserve_seats(conn: Connection, pool: str) -> int:
+    """How many free seats of a pool are kept for people of a roster who have none yet, from half an hour before their course to its end.
+
+    Those of them who wait go to the head of the line. The caller holds the pool's lock.
+    """
+    row = await fetch_one(conn, RESERVE, {"pool": pool})
+    return int(row["seats"]) if row else 0
+
+
 FIGURES = f"""
 WITH people AS (
     SELECT a.* FROM assignment a LEFT JOIN roster r ON r.course = %(course)s

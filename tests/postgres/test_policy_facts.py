@@ -211,3 +211,33 @@ async def test_idleness_is_told_by_the_software_and_by_the_gpu(db: Db) -> None:
         async with transaction(db) as conn:
             await write_heard(conn, [Contact("lablink-client-dev-1", gauges={"gpu_utilization": busy})])
         assert ((await read(db)).vms[0].gpu_active_at is not None) == seen
+
+
+async def read_seated(db: Db) -> set[str]:
+    async with db.connection() as conn:
+        return {row["email"] for row in await fetch(conn, "SELECT email FROM assignment WHERE status = 'active'")}
+
+
+async def test_seats_of_a_roster_are_kept_for_its_people(db: Db) -> None:
+    await put(db, course(timedelta(minutes=10), timedelta(hours=1), ", roster: roster.txt"))
+    async with transaction(db) as conn:
+        await put_rosters(conn, {"friday": ["ada@example.org", "eve@example.org"]})
+    await ask(db, "xan@example.org", "yul@example.org")
+    await seat(db, "lablink-client-dev-1")
+    await seat(db, "lablink-client-dev-2")
+    assert await read_seated(db) == set()
+    await seat(db, "lablink-client-dev-3")
+    assert await read_seated(db) == {"xan@example.org"}
+    await ask(db, "eve@example.org")
+    async with transaction(db) as conn:
+        await bind_waiting(conn, "client")
+    assert await read_seated(db) == {"xan@example.org", "eve@example.org"}
+
+
+async def test_before_and_after_a_course_its_seats_are_everybodys(db: Db) -> None:
+    await put(db, course(timedelta(hours=2), timedelta(hours=1), ", roster: roster.txt"))
+    async with transaction(db) as conn:
+        await put_rosters(conn, {"friday": ["ada@example.org"]})
+    await ask(db, "xan@example.org")
+    await seat(db, "lablink-client-dev-1")
+    assert await read_seated(db) == {"xan@example.org"}
