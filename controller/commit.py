@@ -19,6 +19,7 @@ from schemas.decision import (
     EndVm,
     MarkGone,
     MarkLost,
+    RebootVm,
     RecordInstance,
     ReportCourse,
     SetSession,
@@ -50,6 +51,7 @@ WRITES: tuple[tuple[type[Action], Write, str], ...] = (
     (RecordInstance, fleet.record_instances, "InstanceRecorded"),
     (AdoptVm, fleet.adopt_vms, "VmAdopted"),
     (StartVm, fleet.start_vms, "VmStarting"),
+    (RebootVm, fleet.reboot_vms, "VmRebooting"),
     (EndInstance, fleet.end_instances, "InstanceEnding"),
     (CreateVm, fleet.create_vms, "VmPlanned"),
     (EndBase, fleet.end_bases, "BaseEnding"),
@@ -66,7 +68,7 @@ async def commit_decision(world: World, snapshot: Snapshot, decision: Decision) 
     for action in decision.actions:
         by_kind[type(action)].append(action)
     async with fenced(world.db, world.lease) as conn:
-        for pool in sorted({a.pool for kind in (EndVm, MarkLost, EndAssignment) for a in by_kind[kind]}):
+        for pool in sorted({a.pool for kind in (EndVm, MarkLost, EndAssignment, RebootVm) for a in by_kind[kind]}):
             await lock_pool(conn, pool)
         await lock_vms(conn, sorted({subject_of(action) for action in decision.actions}))
         for kind, write, reason in WRITES:

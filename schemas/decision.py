@@ -91,6 +91,16 @@ class StartVm(Frozen):
     reason: str
 
 
+class RebootVm(Frozen):
+    """A free VM that does not work is rebooted, once, before it is given up; nobody is given it meanwhile."""
+
+    kind: Literal["reboot"] = "reboot"
+    pool: str
+    hostname: str
+    version: int
+    reason: str
+
+
 class EndInstance(Frozen):
     """An instance that no state holds (a duplicate, or an old orphan where that is asked for) is to be terminated."""
 
@@ -151,6 +161,7 @@ Action = Annotated[
     | RecordInstance
     | AdoptVm
     | StartVm
+    | RebootVm
     | EndInstance
     | EndBase
     | SetSession

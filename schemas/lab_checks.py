@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 NOT_YET = (
     "pools.*.market",
     "pools.*.session.after",
-    "pools.*.health.reboot_first",
     "pools.*.health.assigned",
     "pools.*.drift",
     "pools.*.access_code",

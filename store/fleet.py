@@ -11,7 +11,18 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from schemas.decision import AdoptVm, CreateVm, EndBase, EndInstance, EndVm, MarkGone, MarkLost, RecordInstance, StartVm
+from schemas.decision import (
+    AdoptVm,
+    CreateVm,
+    EndBase,
+    EndInstance,
+    EndVm,
+    MarkGone,
+    MarkLost,
+    RebootVm,
+    RecordInstance,
+    StartVm,
+)
 from store.db import Connection, fetch
 
 CREATE = """
@@ -151,6 +162,21 @@ RETURNING hostname
 async def start_vms(conn: Connection, starts: Sequence[StartVm]) -> list[str]:
     """Marks stopped VMs as to be started; actuation does it, once."""
     return await _each(conn, START, [s.model_dump(include={"hostname", "version"}) for s in starts])
+
+
+REBOOT = """
+WITH v AS (UPDATE vm SET reboot_asked_at = now(), version = version + 1
+            WHERE hostname = %(hostname)s AND version = %(version)s AND phase = 'live'
+              AND NOT EXISTS (SELECT FROM seat WHERE seat.hostname = vm.hostname AND seat.state = 'taken')
+        RETURNING hostname)
+UPDATE seat SET state = 'closed', free_since = NULL FROM v
+ WHERE seat.hostname = v.hostname AND seat.state IN ('free', 'closed') RETURNING seat.hostname
+"""
+
+
+async def reboot_vms(conn: Connection, reboots: Sequence[RebootVm]) -> list[str]:
+    """Marks free VMs as to be rebooted, which actuation does; their seats stay closed until they are. The caller holds the pools' locks."""
+    return await _each(conn, REBOOT, [one.model_dump(include={"hostname", "version"}) for one in reboots])
 
 
 END_INSTANCE = """

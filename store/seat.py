@@ -35,6 +35,7 @@ WITH polling AS (
     -- Locked: one that is being cordoned or ended is looked at again once that is done.
     SELECT s.hostname FROM vm v JOIN seat s USING (hostname)
      WHERE v.hostname = ANY(%s) AND s.state = 'closed' AND v.phase = 'live' AND NOT v.cordoned
+       AND (v.reboot_asked_at IS NULL OR v.rebooted_at >= v.reboot_asked_at OR v.reboot_asked_at < now() - interval '10 minutes')
      ORDER BY v.hostname FOR NO KEY UPDATE OF v
 ), freed AS (
     UPDATE seat s SET state = 'free', free_since = now() FROM polling p

@@ -1,11 +1,19 @@
 """Steps that deal with VMs that do not work: give up on free ones, start stopped ones in use, tell of the rest. Pure."""
 
-from schemas.decision import EndVm, MarkLost, StartVm
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from schemas.decision import EndVm, MarkLost, RebootVm, StartVm
 from schemas.vm import Bucket, Phase
 
 from controller.decide.classify import RELEASED, REPLACED, Judged
-from controller.decide.names import counted, listed
+from controller.decide.names import clock, counted, listed
 from controller.decide.work import Work
+
+REBOOTABLE = frozenset({Bucket.FAILED, Bucket.SILENT})
+REBOOT_TIME = timedelta(minutes=5)
+"""What a reboot takes; how long the VM may then be silent comes on top."""
+REBOOT_AGAIN = timedelta(days=1)
 
 
 def give_up_on_broken(work: Work) -> Work:
@@ -19,8 +27,37 @@ def give_up_on_broken(work: Work) -> Work:
         for one in broken[surplus:]:
             work = work.hold(f"replace {one.vm.hostname}", f"{work.no_repair} ({one.bucket}: {one.reason})")
         broken = broken[:surplus]
+    broken, work = _reboot_first(work, broken)
     short = work.view.size - work.capacity
     return work.act_on([(one, _give_up(one, replaced=index < short)) for index, one in enumerate(broken)])
+
+
+def _reboot_first(work: Work, broken: list[Judged]) -> tuple[list[Judged], Work]:
+    """Where that is declared, what may come back by a reboot gets one, and the time for it; the others are left to be given up."""
+    pool, now = work.view.declared, work.view.world.now
+    if pool is None or not pool.health.reboot_first:
+        return broken, work
+    hopeful = [one for one in broken if one.bucket in REBOOTABLE and one.vm.instance_state == "running"]
+    new = [one for one in hopeful if one.vm.reboot_asked_at is None or now - one.vm.reboot_asked_at > REBOOT_AGAIN]
+    waiting = [one for one in hopeful if one not in new and now < _chance_ends(one, pool.health.silent)]
+    work = work.act_on([(one, _reboot(one)) for one in new])
+    for one in waiting:
+        until = _chance_ends(one, pool.health.silent)
+        work = work.hold(f"replace {one.vm.hostname}", f"it was rebooted and has until {clock(until)}").wait_until(
+            until
+        )
+    spared = {one.vm.hostname for one in (*new, *waiting)}
+    work = replace(work, rebooting=len(spared))
+    return [one for one in broken if one.vm.hostname not in spared], work
+
+
+def _chance_ends(one: Judged, silent: timedelta) -> datetime:
+    return (one.vm.reboot_asked_at or one.vm.created_at) + REBOOT_TIME + silent
+
+
+def _reboot(one: Judged) -> RebootVm:
+    reason = f"{one.bucket}: {one.reason}; rebooted before it is replaced"
+    return RebootVm(pool=one.vm.pool, hostname=one.vm.hostname, version=one.vm.version, reason=reason)
 
 
 def _give_up(one: Judged, replaced: bool) -> EndVm | MarkLost:

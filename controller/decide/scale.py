@@ -118,7 +118,7 @@ def _refused(work: Work, pool: Pool) -> Refused:
 
 def scale_out(work: Work) -> Work:
     """Creates what is missing, as far as the ceiling, the hold-backs and the capacity of AWS allow."""
-    kept = len(work.broken) if work.no_repair else 0
+    kept = len(work.broken) if work.no_repair else work.rebooting
     wanted = work.target - work.capacity - work.adopted - kept
     pool, ami = work.view.declared, work.view.row.ami
     if wanted <= 0 or pool is None:

@@ -37,6 +37,7 @@ class Work:
     no_repair: str = ""
     no_create: str = ""
     no_update: str = ""
+    rebooting: int = 0  # broken VMs that get a last chance, and in whose place nothing is created
     next_at: datetime | None = None
     actions: tuple[Action, ...] = ()
     held: tuple[Held, ...] = ()

@@ -268,6 +268,8 @@ class Simulation:
             case "start":
                 self.change(action.hostname, started_at=self.now)
                 self.change_instance(action.instance_id, state="running")
+            case "reboot":
+                self.change(action.hostname, reboot_asked_at=self.now, rebooted_at=self.now)
             case "end_instance":
                 self.change_instance(action.instance_id, verdict="terminate")
             case "set_session":

@@ -12,7 +12,6 @@ COURSE = {"pool": "client", "from": "2026-12-04T09:00-08:00", "to": "2026-12-04T
 SET = {
     "pools.*.market": "spot",
     "pools.*.session.after": "keep",
-    "pools.*.health.reboot_first": True,
     "pools.*.health.assigned": "replace",
     "pools.*.drift": "correct",
     "pools.*.access_code": "open-sesame",
