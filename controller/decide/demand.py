@@ -65,7 +65,7 @@ def _with_courses(want: Want, vms: Sequence[Judged], courses: Sequence[PlannedCo
         return want
     names = ", ".join(f"{number} for the course {planned.name}" for planned, number in grown)
     why = f"{seats} wanted ({names}{f', {others} in use by others' if others else ''})"
-    return Want(seats, max(seats, want.most), f"{seats} wanted", why)
+    return Want(seats, max(seats, want.most), f"{seats} declared with courses", why)
 
 
 def _own_size(pool: Pool, vms: Sequence[Judged], asked: Asked) -> Want:
