@@ -18,9 +18,11 @@ from rich.table import Table
 from bench.converging import measure_convergence
 from bench.deciding import measure_decide
 from bench.figure import Figure
+from bench.holding import measure_holding
 from bench.logging import measure_logs
 from bench.rehearsing import measure_rehearsals
 from bench.reporting import measure_reports
+from bench.seating import measure_seating
 from bench.ticking import measure_ticks
 
 
@@ -34,6 +36,8 @@ def main() -> int:
         *anyio.run(measure_ticks),
         *measure_logs(),
         *measure_reports(),
+        *measure_holding(),
+        *measure_seating(),
         *measure_convergence(),
     ]
     show(figures)

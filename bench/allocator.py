@@ -27,9 +27,10 @@ STARTS_S = 30.0
 
 @dataclass(frozen=True)
 class Allocator:
-    """`names` are its VMs."""
+    """`names` are its VMs, `pid` is the API process."""
 
     dsn: str
+    pid: int
     port: int
     names: list[str]
 
@@ -64,7 +65,7 @@ def running_allocator(vms: int) -> Iterator[Allocator]:
         process = subprocess.Popen([sys.executable, "-m", "api"], env=environment)
         try:
             _wait(port)
-            yield Allocator(server.dsn, port, names)
+            yield Allocator(server.dsn, process.pid, port, names)
         finally:
             process.terminate()
             process.wait()

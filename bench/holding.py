@@ -1,0 +1,103 @@
+"""Held calls of waiting VMs: what one costs in memory beside a bare ASGI application, and how soon a person wakes one of thousands."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median, quantiles
+
+from bench.allocator import Allocator, running_allocator
+from bench.figure import Figure
+from bench.load import render_call
+from bench.waiting_vms import WaitingVms, allow_many_files, read_memory_kb, render_poll, until_free
+from tests.api.world import COMMAND
+
+VMS, MOST = 5_000, 10_000
+USERS = 300
+MEMORY_RATIO, MEMORY_KB = 2.5, 25
+WAKE_P50_MS, WAKE_P99_MS = 4, 12
+JSON = {"Accept": "application/json"}
+
+
+def render_request(n: int) -> bytes:
+    """The request of person number `n`."""
+    body = {"email": f"user{n}@example.org", "crd_command": COMMAND.format(code=f"code{n}")}
+    return render_call("POST", "/api/request_vm", JSON, body)
+
+
+def measure_holding() -> list[Figure]:
+    allow_many_files(3 * MOST)
+    bare_kb = asyncio.run(_measure_bare())
+    with running_allocator(MOST) as allocator:
+        return asyncio.run(_measure_ours(allocator, bare_kb))
+
+
+@contextmanager
+def running_bare() -> Iterator[tuple[int, int]]:
+    """Its process and port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-m", "bench.bare", str(port)])
+    try:
+        yield process.pid, port
+    finally:
+        process.kill()  # asked to end, it would wait for the calls that it holds
+        process.wait()
+
+
+async def _measure_bare() -> float:
+    with running_bare() as (pid, port):
+        while True:
+            try:
+                (await asyncio.open_connection("127.0.0.1", port))[1].close()
+                break
+            except OSError:
+                await asyncio.sleep(0.05)
+        vms = WaitingVms(port)
+        await vms.open({f"warm{n}": render_poll({}, str(n)) for n in range(100)})
+        before = read_memory_kb(pid)
+        await vms.open({str(n): render_poll({}, str(n)) for n in range(VMS)})
+        return (read_memory_kb(pid) - before) / VMS
+
+
+async def _measure_ours(allocator: Allocator, bare_kb: float) -> list[Figure]:
+    vms = WaitingVms(allocator.port)
+    calls = {name: render_poll(allocator.vm(name), name) for name in allocator.names}
+    names = list(calls)
+    await vms.open({name: calls[name] for name in names[:100]})
+    before = read_memory_kb(allocator.pid)
+    await vms.open({name: calls[name] for name in names[100 : VMS + 100]})
+    ours_kb = (read_memory_kb(allocator.pid) - before) / VMS
+    await until_free(allocator.port, VMS + 100)
+    took_ms = await _wake(allocator, vms)
+    await vms.open({name: calls[name] for name in names[VMS + 100 :]})
+    at_once = len(vms.held - vms.told.keys() - vms.lost)
+    p99_ms = quantiles(took_ms, n=100)[98]
+    note = f"{len(vms.lost)} broken off; {at_once:,} held at once in the end"
+    return [
+        Figure(f"memory of a held call, {VMS:,} of them, beside a bare one", ours_kb, MEMORY_RATIO, "KB", bare_kb),
+        Figure("the same by itself", ours_kb, MEMORY_KB, "KB", note=note),
+        Figure(f"a request wakes one of {VMS:,} VMs, median", median(took_ms), WAKE_P50_MS),
+        Figure("the same, 99th of a hundred", p99_ms, WAKE_P99_MS, note=f"{USERS} people, one after the other"),
+    ]
+
+
+async def _wake(allocator: Allocator, vms: WaitingVms) -> list[float]:
+    """Milliseconds from each request to the moment at which its VM was told."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", allocator.port)
+    took_ms: list[float] = []
+    for n in range(USERS):
+        begun, known = time.perf_counter(), len(vms.told)
+        writer.write(render_request(n))
+        await vms.until(lambda known=known: len(vms.told) > known)  # type: ignore[misc]
+        at, _ = list(vms.told.values())[-1]
+        took_ms.append((at - begun) * 1000)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]))
+    writer.close()
+    return took_ms
