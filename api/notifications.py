@@ -73,7 +73,7 @@ def _write_test(lab: Lab, settings: Settings, actor: str) -> Letter:
     )
 
 
-@post("/notify/key", status_code=200)
+@post("/notify/key", status_code=200, scope=Scope.ADMIN)
 async def post_key(settings: TheSettings) -> dict[str, Any]:
     """The key that webhooks are signed with. A POST, so that nobody reads it who may only look."""
     return {"key": settings.notify_key.hex(), "algorithm": "HMAC-SHA256 over `<X-LabLink-Timestamp>.<body>`"}
