@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from controller.actuator import open_actuator
 from controller.amis import resolve_pool
 from controller.credentials import follow_credentials
+from controller.backups import LOOK_S as BACKUP_LOOK_S
+from controller.backups import back_up_when_due
 from controller.ec2 import Ec2
 from controller.errors import NeedsOperator
 from controller.leadership import stand_by
@@ -62,6 +64,7 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
             Handler(
                 "credentials", lambda _: follow_credentials(world, cipher), (CREDENTIALS,), lambda: settings.listing_s
             ),
+            Handler("backup", lambda _: back_up_when_due(world), (), lambda: BACKUP_LOOK_S, keyed=False),
             Handler("prices", lambda _: refresh_prices(world), (), lambda: LOOK_S),
         )
         async with anyio.create_task_group() as group:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lablink import access, desired, explain, files, fleet, infra, money, notify, programs, records, simulate
+from lablink import access, backup, desired, explain, files, fleet, infra, money, notify, programs, records, simulate
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         fleet.uncordon,
     ),
     "Cloud": (infra.infra,),
+    "Recovery": (backup.backup, backup.restore, backup.drill),
     "Desired state": (
         desired.validate,
         desired.preview,

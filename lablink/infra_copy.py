@@ -5,17 +5,16 @@ Made by `lablink infra` and the tests; touches the folder that it is given. The 
 
 import json
 import shutil
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from controller.s3_states import find_bucket, render_s3_backend
+from lablink.lambda_package import write_package
 from schemas.lab import Lab
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL = "# The state is terraform.tfstate in this folder: keep it.\n"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # of the zip format: the same files are the same package, whenever it is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def prepare_copy(lab: Lab, lab_file: Path, folder: Path, environ: Mapping[str, s
             shutil.copyfile(path, target / path.name)
     shutil.copytree(find_part("deploy"), copy.folder / "deploy", dirs_exist_ok=True)
     package = copy.folder / "log_lambda.zip"
-    write_lambda(package)
+    write_package(package)
     (copy.allocator / "backend.tf").write_text(render_backend(lab, environ))
     (copy.bootstrap / "backend.tf").write_text(LOCAL)
     names = {"lab_file": str(lab_file.absolute())}
@@ -69,11 +68,3 @@ def render_backend(lab: Lab, environ: Mapping[str, str]) -> str:
     bucket = find_bucket(lab, environ)
     key = {"key": f"{lab.deployment}/{lab.environment}/infrastructure.tfstate"}
     return render_s3_backend(bucket, key) if bucket else LOCAL
-
-
-def write_lambda(package: Path) -> None:
-    """The log Lambda's package: the same bytes for the same files."""
-    with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
-        entry = zipfile.ZipInfo("handler.py", EPOCH)
-        entry.external_attr = 0o644 << 16
-        archive.writestr(entry, (find_part("log_lambda") / "handler.py").read_bytes())
