@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lablink import access, backup, desired, explain, files, fleet, infra, money, notify, programs, records, simulate
+from lablink import access, backup, desired, explain, files, fleet, infra, keys, money, notify, programs, records, simulate
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         programs.api,
         programs.controller,
         programs.migrate,
+        keys.keys,
     ),
     "See": (
         fleet.status,

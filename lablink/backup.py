@@ -24,6 +24,7 @@ from lablink.backup_place import SUFFIX, BucketPlace, FolderPlace, Place
 from lablink.desired import DEFAULT_FILE, read_document
 from lablink.errors import Failed
 from lablink.fleet import Json
+from lablink.host import reach_postgres
 from lablink.output import print_json, print_line
 from lablink.programs import read_settings
 from sandbox.postgres import drop_database
@@ -183,8 +184,8 @@ def restore(
 
     Afterwards no VM is given to anybody before it has called; VMs made since are adopted, none in use is touched.
     """
-    vault = open_vault(file, to)
-    with _explained("The restore"):
+    with reach_postgres(), _explained("The restore"):
+        vault = open_vault(file, to)
         chosen = choose_backup(vault, name)
         if not yes and not typer.confirm(f"Put {chosen} in the place of the present record?", err=True):
             raise Failed("Nothing was changed.")

@@ -4,12 +4,13 @@ Each is asked for by a variable that `deploy/host/lablink-host` or the admin set
 """
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
 import anyio
+import psycopg
 import structlog
 from anyio import to_thread
 from botocore.exceptions import BotoCoreError, ClientError
@@ -41,6 +42,30 @@ async def hold_postgres(folder: str | None) -> AsyncIterator[None]:
     finally:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(running.stop)
+
+
+@contextmanager
+def reach_postgres() -> Iterator[None]:
+    """For a command while `lablink serve` is stopped: starts the embedded server, where there is one, until the block ends."""
+    folder, dsn = os.environ.get("LABLINK_POSTGRES_DIR"), os.environ.get("LABLINK_DATABASE_DSN", "")
+    if not folder or _answers(dsn):
+        yield
+        return
+    try:
+        running = postgres.start(Path(folder))
+    except (PostgresError, OSError) as error:
+        raise Failed(f"PostgreSQL does not start: {error}") from None
+    with running:
+        os.environ["LABLINK_DATABASE_DSN"] = running.dsn
+        yield
+
+
+def _answers(dsn: str) -> bool:
+    try:
+        psycopg.connect(dsn, dbname="postgres", connect_timeout=5).close()
+    except psycopg.Error:
+        return False
+    return True
 
 
 async def fetch_password(secret: str | None, folder: Path) -> Callable[[], None] | None:

@@ -11,12 +11,14 @@ import anyio
 import bcrypt
 import psycopg
 import typer
+from anyio import to_thread
 from pydantic import ValidationError
 
 from lablink.children import Child, Program
 from lablink.client import data_folder
 from lablink.errors import Failed
 from lablink.fleet import Json
+from lablink.host import fetch_password, hold_postgres, keep_password, tell_token
 from lablink.output import print_json, print_line
 from lablink.ports import check_port
 from sandbox.options import BootSeconds, Options
@@ -84,15 +86,30 @@ def _boot_range(text: str) -> BootSeconds:
 def serve() -> None:
     """Migrate, then run API and controller.
 
-    Both are kept running; SIGTERM ends them in order. Settings: LABLINK_… variables.
+    Both are kept running; SIGTERM ends them in order. Settings: LABLINK_… variables. With LABLINK_POSTGRES_DIR, PostgreSQL
+    runs here, too.
     """
-    settings = read_settings()
-    check_port(settings.host, settings.port, "set another one in LABLINK_PORT")
-    _migrate(settings)
-    anyio.run(_serve, settings)
+    anyio.run(_serve)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve() -> None:
+    async with hold_postgres(os.environ.get("LABLINK_POSTGRES_DIR")):
+        fetch = await fetch_password(
+            os.environ.get("LABLINK_DATABASE_SECRET"), Path(os.environ.get("LABLINK_KEYS", "."))
+        )
+        settings = read_settings()
+        check_port(settings.host, settings.port, "set another one in LABLINK_PORT")
+        await to_thread.run_sync(_migrate, settings)
+        async with anyio.create_task_group() as beside:
+            if fetch:
+                beside.start_soon(keep_password, fetch)
+            beside.start_soon(tell_token, os.environ.get("LABLINK_LAMBDA"), settings.log_token.get_secret_value())
+            await _run_programs(settings)
+            beside.cancel_scope.cancel()
+
+
+async def _run_programs(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT, and the end of both."""
     environment = dict(os.environ)
     controller = Child(
         Program(

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,3 +112,18 @@ def test_migrate_of_the_newest_schema_changes_nothing(tmp_path: Path, dsn: str) 
         [sys.executable, "-m", "lablink", "migrate"], env=env, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout) == (0, "The database is up to date.\n")
+
+
+def test_an_allocator_of_its_own_makes_keys_runs_postgresql_and_ends_in_order(tmp_path: Path) -> None:
+    port, data = free_port("127.0.0.1"), tmp_path / "postgres"
+    env = environment(tmp_path, "", port)
+    env |= {"LABLINK_KEYS": str(tmp_path / "made"), "LABLINK_POSTGRES_DIR": str(data)}
+    del env["LABLINK_DATABASE_DSN"]
+    subprocess.run([sys.executable, "-m", "lablink", "keys"], env=env, check=True, timeout=60, capture_output=True)
+    with serving(env, tmp_path) as process:
+        eventually(lambda: answers(port))
+        assert (data / "postmaster.pid").exists()
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+    assert not (data / "postmaster.pid").exists()
+    shutil.rmtree(data.resolve())  # as root, it lies under /var/tmp
