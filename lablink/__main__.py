@@ -10,6 +10,21 @@ from typing import Annotated
 import typer
 
 from lablink import access, backup, desired, explain, files, fleet, infra, keys, money, notify, programs, records, simulate
+from lablink import (
+    backup,
+    desired,
+    explain,
+    files,
+    fleet,
+    importing,
+    infra,
+    keys,
+    money,
+    notify,
+    programs,
+    records,
+    simulate,
+)
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -46,7 +61,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         fleet.cordon,
         fleet.uncordon,
     ),
-    "Cloud": (infra.infra,),
+    "Cloud": (infra.infra, importing.import_),
     "Recovery": (backup.backup, backup.restore, backup.drill),
     "Desired state": (
         desired.validate,
@@ -81,6 +96,7 @@ def create_app() -> typer.Typer:
         for word, member in members.items():
             group.command(word)(member)
         app.add_typer(group, name=name, help=help_, rich_help_panel="Access")
+            app.command(command.__name__.strip("_").replace("_", "-"), rich_help_panel=panel)(command)
     return app
 
 
