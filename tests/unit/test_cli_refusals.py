@@ -235,7 +235,8 @@ def test_watching_outlives_a_server_that_is_away_for_a_moment() -> None:
     status = {"version": 3, "conditions": [], "pools": [], "events": []}
     answers = {"GET /api/v1/status": Answer(200, status)}
     with answering(answers):
-        command = [sys.executable, "-m", "lablink", "status", "--watch"]
+        # A shell starts what it runs in the background with SIGINT ignored, and that is inherited.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "lablink", "status", "--watch"]
         watching = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_env(), start_new_session=True
         )
