@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from controller.actuator import open_actuator
 from controller.amis import resolve_pool
-from controller.credentials import follow_credentials
 from controller.backups import LOOK_S as BACKUP_LOOK_S
 from controller.backups import back_up_when_due
+from controller.credentials import follow_credentials
 from controller.ec2 import Ec2
 from controller.errors import NeedsOperator
 from controller.leadership import stand_by

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from lablink import access, backup, desired, explain, files, fleet, infra, keys, money, notify, programs, records, simulate
 from lablink import (
+    access,
     backup,
     desired,
     explain,
@@ -90,13 +90,12 @@ def create_app() -> typer.Typer:
     app.callback()(_options)
     for panel, commands in COMMANDS.items():
         for command in commands:
-            app.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
+            app.command(command.__name__.strip("_").replace("_", "-"), rich_help_panel=panel)(command)
     for name, (help_, members) in access.GROUPS.items():
         group = typer.Typer(no_args_is_help=True)
         for word, member in members.items():
             group.command(word)(member)
         app.add_typer(group, name=name, help=help_, rich_help_panel="Access")
-            app.command(command.__name__.strip("_").replace("_", "-"), rich_help_panel=panel)(command)
     return app
 
 
