@@ -4,6 +4,7 @@ HTTPException (Litestar's: routing, guards, malformed bodies)
 ├── BadInputError 400, NotFoundError 404, ConflictError 409, TooLargeError 413, TooManyError 429
 ├── LoginWantedError 401, or 303 to the login page for a person at a browser
 └── NotNowError 503, the answer may differ later
+SerializationException, UnicodeDecodeError, RecursionError 400 (bodies that are no JSON, no UTF-8, or too deep)
 InvalidDocument 400, NoSuchVersion 404, DesiredConflict 409, SecretError 409 (of the store and the documents)
 UNREACHABLE 503 (PostgreSQL is away), DataError 400 (a value that no text of PostgreSQL can hold), everything else 500
 """
@@ -110,8 +111,8 @@ def answer_sealed(_: AnyRequest, error: SecretError) -> Answer:
     return _answer(409, str(error))
 
 
-def answer_malformed(_: AnyRequest, _error: SerializationException) -> Answer:
-    return _answer(400, "the body is not well-formed JSON")
+def answer_malformed(_: AnyRequest, _error: SerializationException | UnicodeDecodeError) -> Answer:
+    return _answer(400, "the body is not well-formed JSON in UTF-8")
 
 
 def answer_unstorable(request: AnyRequest, error: DataError) -> Answer:
@@ -148,6 +149,7 @@ ANSWERS: dict[type[Exception], Any] = {
     DesiredConflict: answer_desired_conflict,
     SecretError: answer_sealed,
     SerializationException: answer_malformed,
+    UnicodeDecodeError: answer_malformed,
     RecursionError: answer_too_deep,
     DataError: answer_unstorable,
     **dict.fromkeys(UNREACHABLE, answer_unreachable),

@@ -18,6 +18,7 @@ from rich.table import Table
 from bench.converging import measure_convergence
 from bench.deciding import measure_decide
 from bench.figure import Figure
+from bench.fleet_pages import measure_pages
 from bench.holding import measure_holding
 from bench.logging import measure_logs
 from bench.rehearsing import measure_rehearsals
@@ -34,6 +35,7 @@ def main() -> int:
         *measure_decide(),
         *measure_rehearsals(),
         *anyio.run(measure_ticks),
+        *measure_pages(),
         *measure_logs(),
         *measure_reports(),
         *measure_holding(),

@@ -223,3 +223,59 @@ async def test_lists_are_filtered_and_paged_and_times_are_utc(dsn: str) -> None:
         assert ([pool["name"] for pool in pools["items"]], pools["next"]) == (["client"], "client")
         rest = (await world.admin.get("/api/v1/pools", params={"after": "client"})).json()["items"]
         assert [pool["name"] for pool in rest] == ["second"]
+
+
+BLOCK = """\
+  client:
+    size:  # as the demand
+      min: 1  # always
+      max: 9  # never more
+      spare: 2
+    paused: false
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "after"),
+    [
+        ("size: 2  # two seats", {"max": 20}, "size: {min: 2, max: 20}  # two seats"),
+        ("size: 2  # two seats", {"min": 0, "max": 20, "spare": 3}, "size: {min: 0, max: 20, spare: 3}  # two seats"),
+        ("size: 2  # two seats", {"size": {"max": 5}}, "size: {max: 5}  # two seats"),
+        ("size: {min: 1, max: 9}  # x", {"spare": 2}, "size: {min: 1, max: 9, spare: 2}  # x"),
+        ("size: {min: 1, max: 9}  # x", {"min": 9, "max": 12}, "size: {min: 9, max: 12}  # x"),
+        ("size: {min: 1, max: 9}  # x", {"size": 4, "paused": True}, "size: 4  # x"),
+    ],
+)
+async def test_size_becomes_elastic_and_a_number_again_with_comments_kept(
+    dsn: str, before: str, change: dict[str, Any], after: str
+) -> None:
+    async with serving(dsn, yaml=YAML.replace("size: 2  # two seats", before)) as world:
+        made = await world.admin.patch("/api/v1/pools/client", json=change)
+        assert (made.status_code, made.json().get("version")) == (200, 2), made.text
+        assert after in (await world.admin.get("/api/v1/desired")).json()["yaml"]
+
+
+async def test_elastic_size_in_a_block_keeps_its_comments(dsn: str) -> None:
+    yaml = YAML.replace("  client:\n    size: 2  # two seats\n", BLOCK)
+    async with serving(dsn, yaml=yaml) as world:
+        assert (await world.admin.patch("/api/v1/pools/client", json={"max": 12})).status_code == 200
+        text = (await world.admin.get("/api/v1/desired")).json()["yaml"]
+        assert text == yaml.replace("max: 9 ", "max: 12 ")
+        assert (await launch(world, num_vms=3)).status_code == 200
+        assert await read_sizes(world) == {"client": {"min": 4, "max": 12, "spare": 2}}
+        assert (await launch(world, num_vms=10)).status_code == 200
+        assert await read_sizes(world) == {"client": {"min": 14, "max": 14, "spare": 2}}
+        assert (await world.admin.patch("/api/v1/pools/client", json={"size": 1})).status_code == 200
+        assert await read_sizes(world) == {"client": 1}
+        parsed = (await world.admin.get("/api/v1/desired")).json()["yaml"]
+        assert "paused: false" in parsed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"min": 1}, {"spare": 1}, {"min": 5, "max": 2}, {"size": 1, "max": 2}, {"size": {"min": 1}}, {"size": None}],
+)
+async def test_bounds_that_make_no_size_are_a_400(dsn: str, change: dict[str, Any]) -> None:
+    async with serving(dsn) as world:
+        refused = await world.admin.patch("/api/v1/pools/client", json=change)
+        assert (refused.status_code, bool(refused.json()["error"])) == (400, True)
