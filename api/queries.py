@@ -4,6 +4,7 @@ from typing import Any
 
 import anyio
 from litestar import Response, get
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 
 from api.admins import admin_unless_public
@@ -23,7 +24,10 @@ async def get_free_count(db: AnyDb) -> dict[str, int]:
         return {"count": await count_free(conn)}
 
 
-@get("/api/vm-status", guards=[admin_unless_public], raises=[NotFoundError])
+BY_NAME = ResponseSpec(dict[str, str], description="Statuses by host name.", generate_examples=False)
+
+
+@get("/api/vm-status", guards=[admin_unless_public], raises=[NotFoundError], responses={200: BY_NAME})
 async def get_statuses(statuses: TheStatuses) -> Response[bytes]:
     """The status of every VM, by host name; 404 when there are none."""
     rendered = await statuses.read()
