@@ -1,4 +1,4 @@
-"""How often people may ask for a seat and guess its PIN, by address and by email. A valid first request is never refused.
+"""How often people may ask for a seat and guess its PIN or an access code, by address and by email. A valid first request is never refused.
 
 A whole class sits behind one address, so only guesses that fail and floods count.
 """
@@ -14,6 +14,7 @@ MOST_FROM_ONE = 5  # wrong PINs for one email from one address
 MOST_OF_EMAIL = 20  # from wherever
 MOST_OF_ADDRESS = 50  # for whichever email
 FLOOD, FLOOD_S = 3000, 30.0  # two clicks each of a very large class, and a hundred more each second
+MOST_CODES = 50  # wrong access codes from one address
 GUESSED = "too many wrong PINs were tried; use the browser that you asked with"
 
 
@@ -24,6 +25,7 @@ class Door:
         self._of_both = Limit(MOST_FROM_ONE, WINDOW_S, GUESSED)
         self._of_email = Limit(MOST_OF_EMAIL, WINDOW_S, GUESSED)
         self._of_address = Limit(MOST_OF_ADDRESS, WINDOW_S, GUESSED)
+        self._codes = Limit(MOST_CODES, WINDOW_S, "too many wrong access codes came from this address")
         self._floods = Limit(FLOOD, FLOOD_S, "too many requests came from this address")
 
     def enter(self, address: str) -> None:
@@ -43,6 +45,14 @@ class Door:
         """It was right, or there was nothing to guess."""
         for limit, key in self._keys(email, address):
             limit.forgive(key)
+
+    def check_code(self, address: str) -> None:
+        """Raises TooManyError where another access code must not be tried."""
+        self._codes.check(household(address))
+
+    def count_code(self, address: str) -> None:
+        """It was wrong."""
+        self._codes.count(household(address))
 
     def _keys(self, email: str, address: str) -> tuple[tuple[Limit, str], ...]:
         home = household(address)

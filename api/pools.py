@@ -24,6 +24,8 @@ from store.event import write_event
 from store.pool import retry_pool
 from store.seat import drain_seat, lock_pool
 
+HIDDEN = "********"  # who may read what is there need not know what people are asked for
+
 
 class Bounds(BaseModel):
     """An elastic size: assigned + waiting + spare, clamped to `min` and `max`."""
@@ -70,7 +72,10 @@ async def get_pool(outlook: TheOutlook, name: FromPath[str]) -> PoolDeclared:
     view = await outlook.read()
     if name not in view.decision.pools:
         raise NotFoundError(f"there is no pool {name!r}")
-    return PoolDeclared(**dict(describe_pool(view, name)), declaration=view.snapshot.lab.pools.get(name))
+    declared = view.snapshot.lab.pools.get(name)
+    if declared and declared.access_code:
+        declared = declared.model_copy(update={"access_code": HIDDEN})
+    return PoolDeclared(**dict(describe_pool(view, name)), declaration=declared)
 
 
 def describe_pool(view: View, name: str) -> PoolShown:

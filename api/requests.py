@@ -1,6 +1,5 @@
 """`POST /api/request_vm`: a person asks for a VM and gets it, or a place in line. HTML for people, JSON for programs."""
 
-from dataclasses import replace
 from typing import Any
 
 from litestar import Request, Response, post
@@ -15,6 +14,7 @@ from api.claim import check_claim, read_asked
 from api.cookie import NAME, make_cookie, read_cookie
 from api.desk import Desk
 from api.door import Door, take_as_wish
+from api.entry import admit
 from api.errors import LATER, ConflictError, NotNowError, TooManyError, answer_http
 from api.followers import View
 from api.openapi import ForPeopleToo, reading
@@ -22,11 +22,9 @@ from api.pages.people import show_form, show_seat
 from api.pages.shell import Wrong
 from api.parts import AnyDb, TheDesired, TheDesk, TheDoor, TheFollowers, TheSettings
 from schemas.assignment import Assignment, AssignmentStatus
-from schemas.lab import Lab
 from schemas.settings import Settings
 from store.assignment import Claim, read_other_pool
 from store.db import Db
-from store.seat import read_longest_free
 
 AnyRequest = Request[Any, Any, Any]
 KNOWN = "this email address has asked for a VM already; send the PIN that you were shown then, or use the same browser"
@@ -64,7 +62,7 @@ async def post_request(
             raise NotNowError("nothing is declared here yet; try again when LabLink is set up")
         secret = settings.deployment_secret.get_secret_value().encode()
         claim = check_claim(asked, in_force.lab, read_cookie(secret, request.cookies.get(NAME)))
-        claim = await choose_pool(db, in_force.lab, claim)
+        claim = await admit(db, door, in_force.lab, claim, asked.access_code, address)
         assignment = await ask(desk, door, claim, address)
         if assignment is None:
             raise await refuse(db, claim)
@@ -110,14 +108,6 @@ def wants_json(request: AnyRequest) -> bool:
     if "text/html" in accept:
         return False
     return "json" in accept or "json" in request.headers.get("content-type", "")
-
-
-async def choose_pool(db: Db, lab: Lab, claim: Claim) -> Claim:
-    """Who names no pool is content with any: the one where a VM has been free for longest."""
-    if claim.named or len(lab.pools) == 1:
-        return claim
-    async with db.connection() as conn:
-        return replace(claim, pool=await read_longest_free(conn, list(lab.pools)) or claim.pool)
 
 
 def answer_json(settings: Settings, assignment: Assignment, view: View | None) -> Response[Any]:

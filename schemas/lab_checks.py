@@ -24,7 +24,6 @@ NOT_YET = (
     "pools.*.session.after",
     "pools.*.health.assigned",
     "pools.*.drift",
-    "pools.*.access_code",
     "courses.*.access_code",
 )
 

@@ -6,6 +6,7 @@ from litestar.response import Template
 
 from api.claim import Asked
 from api.delivery import judge_delivery, list_warnings
+from api.entry import asks_code
 from api.followers import View
 from api.pages.shell import AnyRequest, Wrong, show
 from schemas.assignment import Assignment
@@ -36,12 +37,6 @@ async def show_form(
         "error": error,
     }
     return show(request, "people/home.html", status, **context)
-
-
-def asks_code(lab: Lab) -> bool:
-    """Whether a pool or a course wants an access code."""
-    wanted = [pool.access_code for pool in lab.pools.values()] + [course.access_code for course in lab.courses.values()]
-    return any(wanted)
 
 
 def show_seat(request: AnyRequest, view: View, *, status: int = 200) -> Template:
