@@ -27,7 +27,7 @@ from controller.terraform import Command, Finished, Tether, put_keys, run_terraf
 from controller.workspace import Workspace
 from store.db import UNREACHABLE
 from store.lease import LeaseLost, fenced
-from store.run import extend_run, let_through, start_run
+from store.run import extend_run, let_through, start_run, write_output
 from store.tfstate import release_dead_lock
 
 log = structlog.get_logger()
@@ -77,6 +77,7 @@ class _Run:
     applying: bool = False
     said: list[str] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set, repr=False)
+    heard: list[str] = field(default_factory=list)  # by the command that is still at it
     error: Exception | None = None  # what nobody expected, raised once the run is closed
     result: Result = STOPPED
 
@@ -159,7 +160,7 @@ class _Run:
         async with anyio.create_task_group() as group:
             group.start_soon(self._write_progress)
             try:
-                await self._terraform(*arguments, str(self.workspace.plan), on_message=self.progress.take)
+                await self._terraform(*arguments, str(self.workspace.plan), on_message=self._hear)
             except _Ended as ended:
                 result = ended.result
             group.cancel_scope.cancel()
@@ -204,7 +205,12 @@ class _Run:
             return {}
         return self.actuator.states.grant(self.run_id, place.state_key, self.actuator.lease.token)
 
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        self.heard.append(str(message.get("@message", "")))
+        self.progress.take(message)
+
     def _keep(self, finished: Finished, keep: bool) -> None:
+        self.heard.clear()  # all of it is in what has finished
         self.said += [str(message.get("@message", "")) for message in finished.messages]
         self.said += [failure.said for failure in finished.failures]
         self.said.append(finished.errors.strip())
@@ -244,6 +250,7 @@ class _Run:
         if self.progress.waiting:
             async with fenced(self.actuator.db, self.actuator.lease) as conn:
                 await self.progress.write(conn)
+                await write_output(conn, self.run_id, self._render_output())
 
     async def _close(self) -> None:
         """What cannot be written now is found open, and closed, by whoever leads next."""
@@ -259,7 +266,7 @@ class _Run:
                 self.workspace.clean()
 
     def _render_output(self) -> str:
-        return self._redact("\n".join(line for line in self.said if line))
+        return self._redact("\n".join(line for line in (*self.said, *self.heard) if line))
 
     def _redact(self, text: str) -> str:
         """What a record is kept of: without the tokens of VMs and the keys that were given for the run."""

@@ -1,4 +1,4 @@
-"""What was, for pages: VMs by stage over time, requests and their waits, start-up times, the course of one VM. Reads only.
+"""What was, for pages: VMs by stage over time, requests and their waits, start-up times, who had which VM. Reads only.
 
 All of it is derived from the instants that rows keep anyway, so nothing is sampled and an idle system writes nothing.
 """
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.frozen import Frozen
-from store.db import Connection, fetch, fetch_one
+from store.db import Connection, fetch
 
 STAGES = """
 WITH ts AS (SELECT generate_series(date_trunc('minute', now()) - %(hours)s * interval '1 hour', now(), %(step_s)s * interval '1 second') AS t
@@ -61,25 +61,6 @@ SELECT extract(epoch FROM ready_at)::float8 AS at, hostname, terraform_s, cloud_
 async def read_starts(conn: Connection, hours: int, pool: str | None = None) -> list[dict[str, Any]]:
     """VMs that became ready within the last hours, oldest first, with how long each part of the way took."""
     return list(reversed(await fetch(conn, STARTS, {"hours": hours, "pool": pool})))
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """The instants and parts of one VM's life that its row keeps beside what everybody reads."""
-
-    applied_at: datetime | None
-    ended_at: datetime | None
-    terraform_s: float | None
-    cloud_init_s: float | None
-    container_s: float | None
-
-
-COURSE = "SELECT applied_at, ended_at, terraform_s, cloud_init_s, container_s FROM vm WHERE hostname = %s"
-
-
-async def read_course(conn: Connection, hostname: str) -> Course:
-    row = await fetch_one(conn, COURSE, (hostname,))
-    return Course(**row) if row else Course(None, None, None, None, None)
 
 
 class Stay(Frozen):

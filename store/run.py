@@ -51,6 +51,14 @@ async def let_through(conn: Connection, run_id: int, change: Mapping[str, Sequen
     return await fetch_one(conn, LET_THROUGH, counts | {"run_id": run_id, "plan": Jsonb(dict(change))}) is not None
 
 
+SAID = "UPDATE run SET output = %s WHERE id = %s AND ended_at IS NULL"
+
+
+async def write_output(conn: Connection, run_id: int, output: str) -> None:
+    """What Terraform has said so far, for those who watch."""
+    await conn.execute(SAID, (output[-MOST_OUTPUT:].replace("\0", ""), run_id))
+
+
 END = """
 UPDATE run SET ended_at = now(), outcome = %(outcome)s, cause = %(cause)s, message = %(message)s, output = %(output)s
  WHERE id = %(run_id)s AND ended_at IS NULL RETURNING id

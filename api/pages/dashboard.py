@@ -81,9 +81,9 @@ async def get_stages(db: AnyDb, hours: Hours = 3, pool: FromQuery[str | None] = 
     async with db.connection() as conn:
         rows = await read_stages(conn, hours, hours * 3600 // POINTS, pool)
     free = [max(0, row["up"] - row["assigned"]) for row in rows]
-    return _plot(
+    return plot(
         hours,
-        rows,
+        [row["at"] for row in rows],
         [
             ("assigned", "assigned", [row["assigned"] for row in rows]),
             ("free", "ready", free),
@@ -98,9 +98,9 @@ async def get_requests(db: AnyDb, hours: Hours = 3, pool: FromQuery[str | None] 
     """Requests, and how long the longest of them waited."""
     async with db.connection() as conn:
         rows = await read_requests(conn, hours, max(60, hours * 3600 // 60), pool)
-    return _plot(
+    return plot(
         hours,
-        rows,
+        [row["at"] for row in rows],
         [
             ("requests", "assigned", [row["requests"] for row in rows]),
             ("longest wait, s", "failed", [row["longest_wait_s"] for row in rows]),
@@ -117,20 +117,17 @@ async def get_starts(db: AnyDb, hours: Hours = 3, pool: FromQuery[str | None] = 
     parts = (("Terraform, s", "outdated", "terraform_s"), ("cloud-init, s", "booting", "cloud_init_s"))
     series = [(name, colour, [row[part] for row in rows]) for name, colour, part in parts]
     series += [("container, s", "assigned", [row["container_s"] for row in rows])]
-    return _plot(
-        hours, rows, [*series, ("request to ready, s", "ready", [row["whole_s"] for row in rows])], points=True
-    )
+    series += [("request to ready, s", "ready", [row["whole_s"] for row in rows])]
+    return plot(hours, [row["at"] for row in rows], series, points=True)
 
 
-def _plot(
-    hours: int, rows: list[dict[str, Any]], series: list[tuple[str, str, list[Any]]], **style: bool
-) -> dict[str, Any]:
+def plot(hours: int, instants: list[float], series: list[tuple[str, str, list[Any]]], **style: bool) -> dict[str, Any]:
     """What `plots.js` draws: instants in epoch seconds, and lines with the colours of the stylesheet."""
     drawn = [{"label": label, "colour": colour, "values": values} for label, colour, values in series]
     return {
         "since": time() - hours * 3600,
         "until": time(),
-        "at": [row["at"] for row in rows],
+        "at": instants,
         "series": drawn,
         **style,
     }

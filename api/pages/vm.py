@@ -1,23 +1,33 @@
 """`/admin/instances/{hostname}`: one VM; its course, why it is as it is, its run, what happened to it, the end of its log."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from litestar import get
 from litestar.params import FromPath
 from litestar.response import Template
 
+from api.gauges import get_gauges
+from api.pages.dashboard import plot
 from api.pages.deeds import DEEDS
 from api.pages.desk import show_desk
 from api.pages.shell import AnyRequest
 from api.parts import AnyDb, TheOutlook
 from api.vms import describe_vm, find_vm
 from controller.decide.work import describe
+from schemas.startup import StartUp
 from schemas.vm import Vm
 from store.event import read_events
-from store.history import Course, Stay, Which, list_stays, read_course
+from store.history import Stay, Which, list_stays
+from store.startup import read_startup
 
 NEWEST = 20
+GAUGES = (
+    ("gpu_utilization", "GPU, %", "ready"),
+    ("cpu_percent", "CPU, %", "assigned"),
+    ("memory_percent", "memory, %", "outdated"),
+    ("disk_usage", "disk, %", "booting"),
+)
 
 
 class Step(NamedTuple):
@@ -35,7 +45,7 @@ async def get_vm(request: AnyRequest, db: AnyDb, outlook: TheOutlook, hostname: 
     """All that is known of one VM, also of one that is gone."""
     vm, view = await find_vm(db, hostname), await outlook.read()
     async with db.connection() as conn:
-        course = await read_course(conn, hostname)
+        startup = await read_startup(conn, hostname)
         stays = await list_stays(conn, Which(hostname=hostname), limit=10)
         events = await read_events(conn, subject=f"vm/{hostname}", limit=NEWEST)
     actions = [one for one in view.decision.actions if getattr(one, "hostname", None) == hostname]
@@ -44,7 +54,7 @@ async def get_vm(request: AnyRequest, db: AnyDb, outlook: TheOutlook, hostname: 
         "admin/vm.html",
         vm=vm,
         judged=describe_vm(vm, view),
-        steps=list_steps(vm, course, stays[0] if stays else None),
+        steps=list_steps(vm, startup, stays[0] if stays else None) if startup else [],
         stays=stays,
         actions=[(describe(action), action.reason) for action in actions],
         held=[(one.what, one.reason) for one in view.decision.held if one.pool == vm.pool and hostname in one.what],
@@ -54,20 +64,19 @@ async def get_vm(request: AnyRequest, db: AnyDb, outlook: TheOutlook, hostname: 
     )
 
 
-def list_steps(vm: Vm, course: Course, stay: Stay | None) -> list[Step]:
+def list_steps(vm: Vm, known: StartUp, stay: Stay | None) -> list[Step]:
     """From planned to assigned; the first that is not reached yet is the one that is waited for."""
-    reached = [
-        Step("Planned", vm.created_at, None, "done", vm.reason),
-        Step("Terraform", course.applied_at or vm.launched_at, course.terraform_s),
-        Step("Instance", vm.launched_at, None, note=vm.instance_id or ""),
-        Step("cloud-init", None, course.cloud_init_s),
-        Step("Container", None, course.container_s),
-        Step("Ready", vm.ready_at, _between(vm.created_at, vm.ready_at), note="since it was planned"),
+    whole_s = (vm.ready_at - vm.created_at).total_seconds() if vm.ready_at else None
+    steps = [
+        Step("Planned", vm.created_at, note=vm.reason),
+        Step("Terraform", known.applied_at, known.terraform_s),
+        Step("Instance", vm.launched_at, note=vm.instance_id or ""),
+        Step("cloud-init", known.cloud_init_ended_at, known.cloud_init_s),
+        Step("Container", known.container_ended_at, known.container_s),
+        Step("Ready", vm.ready_at, whole_s, note="since it was planned" if whole_s else ""),
         Step("Assigned", stay.bound_at if stay else None, note=stay.email if stay else ""),
     ]
-    if course.ended_at:
-        reached.append(Step("Gone", course.ended_at))
-    return _mark(reached)
+    return _mark([*steps, Step("Gone", known.ended_at)] if known.ended_at else steps)
 
 
 def _mark(steps: list[Step]) -> list[Step]:
@@ -80,8 +89,17 @@ def _mark(steps: list[Step]) -> list[Step]:
     return marked + following
 
 
-def _between(begun: datetime, reached: datetime | None) -> float | None:
-    return (reached - begun).total_seconds() if reached else None
+@get("/admin/plots/gauges/{hostname:str}", include_in_schema=False)
+async def get_gauge_plot(db: AnyDb, hostname: FromPath[str]) -> dict[str, Any]:
+    """How busy it was within the last hour, in percent."""
+    found = await get_gauges.fn(db, hostname)
+    points = {name: dict(found["series"].get(name, ())) for name, _, _ in GAUGES}
+    instants = sorted({at for series in points.values() for at in series})
+    return plot(
+        1,
+        [at.timestamp() for at in instants],
+        [(label, colour, [points[name].get(at) for at in instants]) for name, label, colour in GAUGES if points[name]],
+    )
 
 
-ROUTES = [get_vm]
+ROUTES = [get_vm, get_gauge_plot]
