@@ -89,6 +89,8 @@ async def _follow(followers: Followers, own: UUID | None) -> AsyncIterator[Serve
                 else:
                     yield ServerSentEventMessage(comment="quiet")
                 told = shown
+            if not followers.bell.closed:  # it has ended: the browser need not come back
+                yield ServerSentEventMessage(data="", event="over")
             return
         except UNREACHABLE:
             await anyio.sleep(BREATH_S)

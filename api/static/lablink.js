@@ -64,16 +64,43 @@
     each(root, "form[data-check]", checkForm);
   };
 
+  // A stream ends with its page and not as a failure of it; a page that comes back from the browser's memory begins anew.
+  const streams = new Set();
+  htmx.createEventSource = (address) => {
+    const stream = new EventSource(address);
+    streams.add(stream);
+    return stream;
+  };
+  addEventListener("pagehide", () => streams.forEach((stream) => stream.close()));
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
+
   // A live part waits while somebody works in it: what was opened, chosen or begun to be typed would be lost.
   const isBusy = (part) =>
     part.querySelector("details[open], input:checked[name=hostname]") !== null ||
     (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select"));
 
+  const isLive = (event) => event.detail.requestConfig.triggeringEvent?.type?.startsWith("sse:");
+  const behind = new Set(); // parts whose renewal waits
+
   document.addEventListener("htmx:beforeRequest", (event) => {
-    const part = event.detail.elt;
-    const live = event.detail.requestConfig.triggeringEvent?.type?.startsWith("sse:");
-    if (live && isBusy(event.detail.target ?? part)) event.preventDefault();
+    if (!isLive(event) || !isBusy(event.detail.target)) return;
+    behind.add(event.detail.elt);
+    event.preventDefault();
   });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    // Somebody may have begun to work in it while the answer was on its way.
+    if (!isLive(event) || !isBusy(event.detail.target)) return;
+    behind.add(event.detail.elt);
+    event.detail.shouldSwap = false;
+  });
+  const catchUp = () => {
+    const parts = [...behind];
+    behind.clear();
+    parts.filter((part) => part.isConnected).forEach((part) => htmx.trigger(part, "sse:changed"));
+  };
+  for (const moment of ["toggle", "focusout", "change"]) {
+    document.addEventListener(moment, () => behind.size && setTimeout(catchUp), true);
+  }
   document.addEventListener("htmx:load", (event) => dress(event.detail.elt));
   document.addEventListener("DOMContentLoaded", () => dress(document));
 })();
