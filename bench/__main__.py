@@ -21,7 +21,7 @@ from bench.figure import Figure
 from bench.fleet_pages import measure_pages
 from bench.holding import measure_holding
 from bench.logging import measure_logs
-from bench.paging import measure_pages
+from bench.paging import measure_admin_pages
 from bench.rehearsing import measure_rehearsals
 from bench.reporting import measure_reports
 from bench.seating import measure_seating
@@ -41,7 +41,7 @@ def main() -> int:
         *measure_reports(),
         *measure_holding(),
         *measure_seating(),
-        *anyio.run(measure_pages),
+        *anyio.run(measure_admin_pages),
         *measure_convergence(),
     ]
     show(figures)

@@ -25,7 +25,7 @@ PAGES = {
 TIMES = 9
 
 
-async def measure_pages() -> list[Figure]:
+async def measure_admin_pages() -> list[Figure]:
     with TemporaryDirectory(prefix="lablink-bench-") as folder, postgres.start(Path(folder) / "pg") as server:
         await migrate(server.dsn)
         async with open_db(server.dsn) as db:
