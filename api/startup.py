@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import anyio
 from litestar import asgi
 from litestar.connection import ASGIConnection
 from litestar.exceptions import MethodNotAllowedException
@@ -13,6 +14,7 @@ from api.errors import BadInputError, TooLargeError
 from api.waiters import Waiters
 
 LONGEST_BODY = 16 * 1024
+BODY_S = 30.0  # who sends it more slowly holds a connection for nothing
 
 
 @asgi("/vm_startup", copy_scope=False)
@@ -24,9 +26,17 @@ async def vm_startup(scope: Scope, receive: Receive, send: Send) -> None:
     callers: Callers = state.callers
     waiters: Waiters = state.waiters
     connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
-    hostname = _read_hostname(await _read_body(receive))
+    hostname = _read_hostname(await _read_in_time(receive))
     caller = await callers.check_vm(connection, hostname)
     await waiters.hold(caller, callers.address_of(connection), receive, send)
+
+
+async def _read_in_time(receive: Receive) -> bytes:
+    try:
+        with anyio.fail_after(BODY_S):
+            return await _read_body(receive)
+    except TimeoutError:
+        raise BadInputError(f"the body did not come within {BODY_S:g} s; send it at once") from None
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -8,8 +8,8 @@ import anyio
 import httpx
 import pytest
 
-from api import waiters
-from tests.api.world import World, bearer, eventually, serving
+from api import startup, waiters
+from tests.api.world import PATIENCE_S, World, bearer, eventually, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -184,6 +184,25 @@ async def test_shutdown_ends_held_calls_before_it_waits(dsn: str) -> None:
         world.server.should_exit = True
         await eventually(lambda: all(broken))
         assert time.monotonic() - began < 8  # uvicorn alone would wait for ten seconds of grace
+
+
+async def test_body_that_does_not_come_ends_the_call(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "BODY_S", 0.2)
+    async with serving(dsn) as world:
+        url = httpx.URL(world.url)
+        async with await anyio.connect_tcp(url.host, url.port or 0) as slow:
+            await slow.send(b'POST /vm_startup HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"hostname": ')
+            with anyio.fail_after(PATIENCE_S):
+                answer = await slow.receive()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert len(world.app.state.waiters) == 0
+
+
+async def test_names_that_nobody_knows_are_never_held(dsn: str) -> None:
+    async with serving(dsn) as world:
+        for n in range(50):
+            assert (await world.poll(f"nobody-{n}")).status_code == 404
+        assert len(world.app.state.waiters) == 0
 
 
 async def test_refused_at_once(dsn: str) -> None:

@@ -1,6 +1,10 @@
-"""No wake-up is lost: with the slow poll off, with LISTEN killed or half-open, for many at once; one LISTEN connection a process."""
+"""No wake-up is lost: with the slow poll off, with LISTEN killed or half-open, for many at once; one LISTEN connection a process.
+
+Of the trials under a LISTEN that is killed at random there are a few; `LABLINK_TEST_WAKEUPS=2000` for as many.
+"""
 
 import os
+import random
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +13,18 @@ import anyio
 import pytest
 
 from api import listen
+from tests.api.silent_proxy import SilentProxy
 from tests.api.test_held_calls import start_polls
-from tests.api.world import eventually, serving
+from tests.api.world import World, eventually, serving
 
 pytestmark = pytest.mark.anyio
 
+TRIALS = int(os.environ.get("LABLINK_TEST_WAKEUPS", "150"))
+AT_ONCE = 25
 LISTENERS = (
     "SELECT pid FROM pg_stat_activity WHERE application_name = 'lablink-listen' AND datname = current_database()"
 )
-KILL_LISTEN = f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS}) AS listening"
+KILL_LISTEN = f"SELECT pid, pg_terminate_backend(pid) FROM ({LISTENERS}) AS listening"
 
 
 @contextmanager
@@ -61,6 +68,68 @@ async def test_nothing_is_lost_while_listen_is_killed(dsn: str, monkeypatch: pyt
         assert {name: answer.json()["pin"] for name, answer in answers.items()} == {
             s["hostname"]: s["pin"] for s in seats
         }
+
+
+async def test_trials_under_a_listen_killed_at_random_lose_none_and_tell_no_other(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "RETRY_S", 0.02)
+    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as killing:
+        killed: list[int] = []
+        killing.start_soon(kill_at_random, world, killed)
+        told: dict[str, tuple[str, str]] = {}
+        for first in range(1, TRIALS + 1, AT_ONCE):
+            names = await world.add_vms(min(AT_ONCE, TRIALS + 1 - first), first=first)
+            await try_wake_ups(world, names, told)
+        killing.cancel_scope.cancel()
+        people = await world.sql("SELECT hostname, pin, crd_code FROM assignment WHERE status = 'active'")
+        assert told == {one["hostname"]: (one["pin"], one["crd_code"]) for one in people}
+        assert len(told) == TRIALS
+        assert len(killed) > TRIALS // AT_ONCE  # each time a living one
+
+
+async def kill_at_random(world: World, killed: list[int]) -> None:
+    """For ever; the processes that were ended."""
+    while True:
+        await anyio.sleep(random.uniform(0, 0.15))
+        killed += [row["pid"] for row in await world.sql(KILL_LISTEN) if row["pid"] not in killed]
+
+
+async def try_wake_ups(world: World, names: list[str], told: dict[str, tuple[str, str]]) -> None:
+    """As many people as VMs, each at a moment of its own; done when each VM was told somebody."""
+
+    async def poll(name: str) -> None:
+        await anyio.sleep(random.uniform(0, 0.2))
+        answer = (await world.poll(name)).json()
+        told[name] = (answer["pin"], answer["command"].partition('--code="')[2].partition('"')[0])
+
+    async def ask(name: str) -> None:
+        await anyio.sleep(random.uniform(0, 0.4))
+        assert (await world.request(f"{name}@example.org", name)).status_code in (200, 503)
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            for name in names:
+                tasks.start_soon(poll, name)
+                tasks.start_soon(ask, name)
+
+
+async def test_listen_behind_a_connection_that_goes_silent_costs_seconds(dsn: str) -> None:
+    """With the real waits: silence is found by a statement that stays unanswered, and a new connection made."""
+    assert listen.QUIET_S + listen.ANSWER_S + listen.RETRY_S <= 15
+    async with SilentProxy(dsn) as proxy, serving(dsn, slow_poll_s=0, database_dsn=proxy.dsn) as world:
+        async with anyio.create_task_group() as tasks:
+            (name,) = await world.add_vms()
+            answers = await start_polls(world, [name], tasks)
+            assert proxy.happened == ["connected"]
+            proxy.go_silent()
+            assert (await world.request("ada@example.org")).status_code == 200
+            proxy.happened.append("asked")
+            await eventually(lambda: answers)
+            proxy.happened.append("told")
+        assert proxy.happened[:3] == ["connected", "silent", "asked"]
+        assert proxy.happened[-1] == "told"
+        assert set(proxy.happened[3:-1]) == {"connected"}  # one cancels the statement, one is the new LISTEN
 
 
 async def test_half_open_listen_is_found_and_replaced(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,8 +120,8 @@ async def declare(db: Db, yaml: str = YAML) -> None:
 @asynccontextmanager
 async def serving(dsn: str, *, yaml: str | None = YAML, **settings: Any) -> AsyncIterator[World]:
     """A whole API process's worth of parts; stopped as by SIGTERM at the end."""
-    secrets = {"deployment_secret": SECRET, "encryption_key": KEY, "log_token": LOG_TOKEN}
-    chosen = Settings(database_dsn=dsn, **{**secrets, **settings})
+    usual = {"database_dsn": dsn, "deployment_secret": SECRET, "encryption_key": KEY, "log_token": LOG_TOKEN}
+    chosen = Settings(**{**usual, **settings})
     async with open_db(dsn, max_size=6) as db, running(chosen, db) as (url, app, server):
         if yaml:
             await declare(db, yaml)
