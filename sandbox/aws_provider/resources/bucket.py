@@ -54,6 +54,8 @@ class Bucket(Tagged):
     def delete(self, state: State) -> None:
         s3, name = self.client("s3"), state["id"]
         if state["force_destroy"]:
+            # moto deletes single versions, and delete markers, only while versioning is on; AWS always does.
+            s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
             for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
                 for one in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
                     s3.delete_object(Bucket=name, Key=one["Key"], VersionId=one["VersionId"])
