@@ -227,12 +227,12 @@ output "json" { value = data.aws_iam_policy_document.whole.json }
 
 
 def test_a_type_without_a_class_lives_in_the_state_and_says_so(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    folder = world.folder("queue", 'resource "aws_sqs_queue" "letters" { name = "letters" }')
+    folder = world.folder("topic", 'resource "aws_sns_topic" "letters" { name = "letters" }')
     folder.apply()
-    assert "aws_sqs_queue is not simulated" in caplog.text
-    queue = folder.resources()["aws_sqs_queue.letters"]
-    assert queue["name"] == "letters"
-    assert queue["arn"].startswith("arn:aws:")
+    assert "aws_sns_topic is not simulated" in caplog.text
+    topic = folder.resources()["aws_sns_topic.letters"]
+    assert topic["name"] == "letters"
+    assert topic["arn"].startswith("arn:aws:")
     again = folder.plan_exit_code()
     assert again.exit_code == 0, again.output
     folder.succeed("destroy", "-auto-approve")
