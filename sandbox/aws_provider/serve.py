@@ -6,6 +6,7 @@
 import base64
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -44,12 +45,13 @@ class ReattachServer:
         self._servicer = servicer
         self._server = server
         self._workers = workers
+        self._named = _start_named()
         self.port = port
         reattach = {
             "Protocol": "grpc",
             "ProtocolVersion": 6,
-            "Pid": os.getpid(),
-            "Test": True,  # Terraform neither ends the process nor, which it would at false, panics
+            "Pid": self._named.pid,
+            "Test": True,  # Terraform does not end the process when it is done, nor, which it would at false, panics
             "Addr": {"Network": "tcp", "String": f"127.0.0.1:{port}"},
         }
         self.environment = {"TF_REATTACH_PROVIDERS": json.dumps(dict.fromkeys(ADDRESSES, reattach))}
@@ -58,6 +60,16 @@ class ReattachServer:
         self._servicer.stop()
         self._server.stop(_GRACE_S).wait()
         self._workers.shutdown(wait=False, cancel_futures=True)
+        self._named.communicate()
+
+
+def _start_named() -> "subprocess.Popen[bytes]":
+    """A process for Terraform to watch, which ends with this one.
+
+    Terraform's requests are cancelled when the named process ends, and it kills that process when it finds the port
+    closed: a Terraform that starts while the server stops would kill the lab, or the test run, that serves.
+    """
+    return subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def serve_reattach(

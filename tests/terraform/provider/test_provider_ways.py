@@ -36,6 +36,13 @@ def test_a_taken_port_is_refused_with_a_sentence(world: World) -> None:
         serve_reattach(world.provider.port)
 
 
+def test_a_terraform_that_comes_too_late_kills_nobody(world: World) -> None:
+    provider = serve_reattach(endpoint_url=world.endpoint_url)
+    late = world.folder("late", _vms(world.images()[0], 1, "us-west-2"), **provider.environment)
+    provider.stop()
+    assert "Failed to load plugin" in late.run("plan").output  # and this process, which served, is still there
+
+
 def test_several_terraforms_at_once_keep_their_own_settings(world: World) -> None:
     image = world.images()[0]
     regions = ("us-west-2", "us-east-1", "eu-west-1")
