@@ -89,7 +89,7 @@ def _run_pgbench(allocator: Allocator) -> float:
         cursor = ClientCursor(conn)
         person = cursor.mogrify(REQUEST, claim).replace(f"'{SAMPLE.email}'", "'user' || :n || '@example.org'")
         lock = cursor.mogrify(LOCK_POOL, ("client",))
-        seat = [cursor.mogrify(statement, {"pool": "client"}) for statement in (EXPIRE, BIND)]
+        seat = [cursor.mogrify(statement, {"pool": "client", "reserved": 0}) for statement in (EXPIRE, BIND)]
     statements = ["\\set n random(1, 2000000000)", "BEGIN", lock, person, *seat, "END"]
     with TemporaryDirectory(prefix="lablink-bench-") as folder:
         script = Path(folder) / "assign.sql"
