@@ -86,18 +86,27 @@ def read_bearer(header: str) -> str | None:
 
 
 async def in_scope(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Guard: the caller is known and may do this. Notes who it is as the call's `actor`, and whether a person browses."""
-    access: Access = connection.app.state.access
+    """Guard: the caller is known and may do this. Notes who it is as the call's `actor`, its `scope`, and whether a person browses."""
     wanted = read_scope(handler, str(connection.scope.get("method")))
+    identity = await identify_for(connection, wanted)
+    if identity is None:
+        raise ask_for_login(connection)
+    connection.state.actor = identity.actor
+    connection.state.scope = identity.scope
+    connection.state.browsing = identity.browsing
+
+
+async def identify_for(connection: AnyConnection, wanted: Scope) -> Identity | None:
+    """Who calls, None when nobody that we know. Raises 403 for who may not do this, or not from there."""
+    access: Access = connection.app.state.access
     identity = await access.identify(connection)
     if identity is None:
-        raise _ask_for_login(connection)
+        return None
     if not identity.scope.covers(wanted):
         raise PermissionDeniedException(f"this token may {identity.scope}, and this needs one that may {wanted}")
     if identity.browsing and connection.scope.get("method") not in SAFE and not _is_surely_from_here(connection):
         raise PermissionDeniedException(FOREIGN)
-    connection.state.actor = identity.actor
-    connection.state.browsing = identity.browsing
+    return identity
 
 
 def read_scope(handler: BaseRouteHandler, method: str) -> Scope:
@@ -113,7 +122,7 @@ async def admin_unless_public(connection: AnyConnection, handler: BaseRouteHandl
         await in_scope(connection, handler)
 
 
-def _ask_for_login(connection: AnyConnection) -> LoginWantedError:
+def ask_for_login(connection: AnyConnection) -> LoginWantedError:
     """A person is sent to the login page; a page's script is told so in its own way, or the browser would ask over it."""
     headers = connection.headers
     if "authorization" in headers:

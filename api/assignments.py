@@ -1,4 +1,4 @@
-"""`/api/v1/assignments`: admins list, make and extend them; whoever holds the id follows one and may end it.
+"""`/api/v1/assignments`: admins list, make and extend them; whoever holds the id follows one, and its person may end it.
 
 The id is a 128-bit capability: its holder learns how it stands and never an email or a PIN.
 """
@@ -6,33 +6,45 @@ The id is a 128-bit capability: its holder learns how it stands and never an ema
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
+from hmac import compare_digest
 from typing import Any
 from uuid import UUID
 
 from litestar import Request, Response, delete, get, post
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.openapi.spec import Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 from pydantic import BaseModel, ConfigDict
 
-from api.admins import Access
+from api.address import address_of
+from api.admins import ask_for_login, identify_for
 from api.answers import Page
 from api.claim import Asked, check_email, check_pin
+from api.cookie import NAME as SEAT
+from api.cookie import read_cookie
 from api.crd import draw_pin, find_code
 from api.delivery import Delivery, judge_delivery, list_warnings
+from api.door import Door
 from api.errors import BadInputError, ConflictError, NotFoundError
+from api.fields import read_fields
 from api.followers import Followers, View
+from api.openapi import reading
 from api.paging import Limit, NumberCursor, page
-from api.parts import AnyDb, TheBinder, TheDesired, TheFollowers
+from api.parts import AnyDb, TheBinder, TheDesired, TheDoor, TheFollowers, TheSettings
 from schemas.access import Scope
 from schemas.assignment import Assignment, AssignmentFacts, AssignmentStatus
 from schemas.frozen import Frozen
 from schemas.lab import Lab
+from schemas.settings import Settings
 from schemas.values import PositiveDuration
 from store.assignment import read_assignment
 from store.db import transaction
 from store.tenancy import LONGEST_AHEAD, Grant, NotFree, end_assignment, extend_session, grant, list_assignments
 
 AnyRequest = Request[Any, Any, Any]
+NOT_OWN = "only its person may end it: send its PIN, or use the browser that asked; or an admin does"
 NO_SUCH = "there is no such assignment; it may have been mistyped"
 QUIET_S = 15.0  # proxies keep a stream in which something moves this often
 
@@ -75,6 +87,7 @@ class AssignmentView(Frozen):
     offered_until: datetime | None
     ends_at: datetime | None
     ended_at: datetime | None
+    end_reason: str | None
     position: int | None
     eta_s: int | None
     delivery: Delivery | None
@@ -204,25 +217,48 @@ async def _follow(followers: Followers, assignment: UUID) -> AsyncIterator[Serve
             yield ServerSentEventMessage(data=body.model_dump_json(), event="assignment")
 
 
-@delete("/api/v1/assignments/{assignment:uuid}", status_code=200)
-async def delete_assignment(request: AnyRequest, db: AnyDb, binder: TheBinder, assignment: FromPath[UUID]) -> Ended:
-    """ "I am done": the place in line is given up, or the VM is given back. Harmless again. No login."""
-    actor = await _read_actor(request)
+OWN = reading(pin=Schema(type=OpenAPIType.STRING, default="", description="Of the seat, where no cookie proves it."))
+
+
+@delete("/api/v1/assignments/{assignment:uuid}", status_code=200, operation_class=OWN, raises=[NotAuthorizedException])
+async def delete_assignment(
+    request: AnyRequest, db: AnyDb, door: TheDoor, settings: TheSettings, binder: TheBinder, assignment: FromPath[UUID]
+) -> Ended:
+    """ "I am done": the place in line is given up, or the VM is given back. Harmless again.
+
+    For its person, by the cookie of the browser that asked or by the PIN; for admins and tokens that may operate. The id alone is
+    not enough: whoever reads the list knows it.
+    """
+    pin = (await read_fields(request, "`pin`"))["pin"]
+    async with db.connection() as conn:
+        own = await read_assignment(conn, assignment)
+    if own is None:
+        raise NotFoundError(NO_SUCH)
+    actor = await _prove(request, door, settings, own, pin)
     async with transaction(db) as conn:
         pool = await end_assignment(conn, assignment, actor, "given back")
-        known = await read_assignment(conn, assignment)
-    if known is None:
-        raise NotFoundError(NO_SUCH)
     if pool:
         await binder.bind(pool)
-    return Ended(status=known.status, message="it has ended")
+    return Ended(status=AssignmentStatus.ENDED, message="it has ended")
 
 
-async def _read_actor(request: AnyRequest) -> str:
-    """An admin by name where a login is brought; the holder of the id otherwise."""
-    access: Access = request.app.state.access
-    identity = await access.identify(request)
-    return identity.actor if identity else "holder"
+async def _prove(request: AnyRequest, door: Door, settings: Settings, own: Assignment, pin: str) -> str:
+    """Who ends it, as events name it. Raises 401, 403, or TooManyError where too many PINs were wrong."""
+    identity = await identify_for(request, Scope.OPERATE)
+    if identity:
+        return identity.actor
+    if "authorization" in request.headers:
+        raise ask_for_login(request)
+    secret = settings.deployment_secret.get_secret_value().encode()
+    if read_cookie(secret, request.cookies.get(SEAT)) == own.id:
+        return "user"
+    address = address_of(request, settings.trusted_proxies)
+    if pin:
+        door.check_guess(own.email, address)
+    if not compare_digest(pin.encode(), own.pin.encode()):
+        raise PermissionDeniedException(NOT_OWN)
+    door.forgive(own.email, address)
+    return "user"
 
 
 ROUTES = [get_assignments, post_assignment, post_extend]

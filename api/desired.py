@@ -11,6 +11,7 @@ from api.errors import BadInputError
 from api.openapi import reading_text
 from api.paging import Limit, NumberCursor, page
 from api.parts import AnyDb, TheDesired, TheOutlook
+from api.shown import show_version
 from controller.decide.impact import total, weigh
 from controller.decide.render import render_decision
 from schemas.access import Scope
@@ -25,11 +26,17 @@ ORIGIN = "lablink.yaml"
 
 
 @get("/desired")
-async def get_desired(db: AnyDb) -> Response[DesiredShown]:
-    """The version in force with its text; version 0 with an empty text before the first one."""
+async def get_desired(request: AnyRequest, db: AnyDb) -> Response[DesiredShown]:
+    """The version in force with its text; version 0 with an empty text before the first one.
+
+    Access codes, the admin's hash and receivers' addresses are starred out for tokens below `admin`.
+    """
     async with db.connection() as conn:
         newest = await read_newest(conn)
-    body = DesiredShown(**dict(newest)) if newest else DesiredShown(version=0, yaml="")
+    if newest is None:
+        body = DesiredShown(version=0, yaml="")
+    else:
+        body = DesiredShown(**dict(await anyio.to_thread.run_sync(show_version, request, newest)))
     return Response(body, headers={"ETag": f'"{body.version}"'})
 
 
@@ -85,10 +92,11 @@ async def get_versions(db: AnyDb, after: NumberCursor = None, limit: Limit = 100
 
 
 @get("/desired/versions/{number:int}")
-async def get_version(db: AnyDb, number: FromPath[int]) -> Version:
-    """One version with its text."""
+async def get_version(request: AnyRequest, db: AnyDb, number: FromPath[int]) -> Version:
+    """One version with its text, which is starred out as in `GET /desired`."""
     async with db.connection() as conn:
-        return await read_version(conn, number)
+        version = await read_version(conn, number)
+    return await anyio.to_thread.run_sync(show_version, request, version)
 
 
 @post("/desired/rollback/{number:int}", status_code=200, scope=Scope.ADMIN)

@@ -19,6 +19,7 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 from psycopg import DataError
 
 from api.pages.shell import show_problem, wants_page
+from api.shown import show_version
 from schemas.problem import InvalidDocument
 from store.db import UNREACHABLE
 from store.desired import DesiredConflict, NoSuchVersion
@@ -103,8 +104,9 @@ def answer_no_version(_: AnyRequest, error: NoSuchVersion) -> Answer:
     return _answer(404, str(error))
 
 
-def answer_desired_conflict(_: AnyRequest, error: DesiredConflict) -> Answer:
-    return _answer(409, str(error), newest=error.newest.model_dump(mode="json") if error.newest else None)
+def answer_desired_conflict(request: AnyRequest, error: DesiredConflict) -> Answer:
+    newest = show_version(request, error.newest) if error.newest else None
+    return _answer(409, str(error), newest=newest.model_dump(mode="json") if newest else None)
 
 
 def answer_sealed(_: AnyRequest, error: SecretError) -> Answer:

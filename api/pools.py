@@ -18,13 +18,12 @@ from schemas.access import Scope
 from schemas.decision import Judgement
 from schemas.values import Flag, Size
 from schemas.vm import Bucket
+from schemas.yaml_hidden import HIDDEN
 from store.assignment import RECONCILE, release_vm
 from store.db import Connection, notify, transaction
 from store.event import write_event
 from store.pool import retry_pool
 from store.seat import drain_seat, lock_pool
-
-HIDDEN = "********"  # who may read what is there need not know what people are asked for
 
 
 class Bounds(BaseModel):

@@ -1,5 +1,6 @@
 """`POST /api/request_vm`: a person asks for a VM and gets it, or a place in line. HTML for people, JSON for programs."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Request, Response, post
@@ -14,7 +15,7 @@ from api.claim import check_claim, read_asked
 from api.cookie import NAME, make_cookie, read_cookie
 from api.desk import Desk
 from api.door import Door, take_as_wish
-from api.entry import admit
+from api.entry import Arrival, admit
 from api.errors import LATER, ConflictError, NotNowError, TooManyError, answer_http
 from api.followers import View
 from api.openapi import ForPeopleToo, reading
@@ -36,7 +37,9 @@ REQUEST = reading(
     crd_command=Schema(type=OpenAPIType.STRING, description="Chrome Remote Desktop's command for Linux."),
     pin=Schema(type=OpenAPIType.STRING, default="", description="Six digits or more; left out: one is drawn."),
     pool=Schema(type=OpenAPIType.STRING, default="", description="Left out: any."),
-    access_code=Schema(type=OpenAPIType.STRING, default="", description="What the pool asks for, if it does."),
+    access_code=Schema(
+        type=OpenAPIType.STRING, default="", description="What the pool, or a course in it, asks for, if it does."
+    ),
 )
 
 
@@ -62,7 +65,7 @@ async def post_request(
             raise NotNowError("nothing is declared here yet; try again when LabLink is set up")
         secret = settings.deployment_secret.get_secret_value().encode()
         claim = check_claim(asked, in_force.lab, read_cookie(secret, request.cookies.get(NAME)))
-        claim = await admit(db, door, in_force.lab, claim, asked.access_code, address)
+        claim = await admit(db, door, in_force.lab, claim, Arrival(asked.access_code, address, datetime.now(UTC)))
         assignment = await ask(desk, door, claim, address)
         if assignment is None:
             raise await refuse(db, claim)

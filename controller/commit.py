@@ -32,6 +32,7 @@ from store.assignment import BATCH, bind_waiting, read_bindable
 from store.course import report_courses
 from store.db import Connection, Db, transaction
 from store.event import write_event
+from store.forsaken import end_forsaken, read_forsaken
 from store.lease import fenced
 from store.pool import set_conditions
 from store.seat import lock_pool, lock_vms
@@ -106,7 +107,15 @@ async def commit_status(world: World, snapshot: Snapshot, decision: Decision) ->
 
 
 async def bind_people(db: Db) -> None:
-    """Make up for bindings that a crash cut short. The statement that binds is the API's own, so it needs no lease."""
+    """Let go of who is not there any more, and make up for bindings that a crash cut short.
+
+    The statements take the pool's lock, as the API's do, so they need no lease.
+    """
+    async with db.connection() as conn:
+        forsaken = await read_forsaken(conn)
+    for pool in forsaken:
+        async with transaction(db) as conn:
+            await end_forsaken(conn, pool)
     async with db.connection() as conn:
         pools = await read_bindable(conn)
     for pool in pools:

@@ -30,7 +30,7 @@ class AssignmentFacts(Frozen):
     created_at: datetime
     code_at: datetime | None = None  # when the newest command was given; None: there is none yet
     bound_at: datetime | None = None
-    offered_until: datetime | None = None
+    offered_until: datetime | None = None  # of the last offer
     ends_at: datetime | None = None  # the session's deadline
     warning: str = ""  # why and when the session is going to end
     ended_at: datetime | None = None

@@ -3,6 +3,7 @@
 `schemas.document` parses text into a `Lab` and edits the text; `schemas.lab_checks` holds what spans several fields.
 """
 
+from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -66,6 +67,10 @@ __all__ = [
 ]
 
 
+COMES_EARLY = timedelta(minutes=30)
+"""Whoever comes this long before a course comes for it: its code holds, and seats are kept for its roster."""
+
+
 class Course(Declared):
     """Seats of a pool that are ready and free at a moment."""
 
@@ -78,7 +83,7 @@ class Course(Declared):
     roster: RelativePath | None = None
     """File with one email a line: these come first, and each has a seat held."""
     access_code: AccessCode | None = None
-    """What users must know to take a seat of this course."""
+    """What users must know to get a VM of the pool, from half an hour before the course to its end; the pool's own code is as good."""
     alarm: tuple[PositiveDuration, ...] = ()
     """Notify when seats are missing this long before."""
     grace: Duration = parse_duration("30m")
@@ -89,6 +94,10 @@ class Course(Declared):
         if self.to_at <= self.from_at:
             raise refuse("`to` must be after `from`")
         return self
+
+    def admits_at(self, now: datetime) -> bool:
+        """Whether people come for it at this moment."""
+        return self.from_at - COMES_EARLY <= now < self.to_at
 
 
 class Budget(Declared):

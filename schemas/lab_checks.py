@@ -24,7 +24,6 @@ NOT_YET = (
     "pools.*.session.after",
     "pools.*.health.assigned",
     "pools.*.drift",
-    "courses.*.access_code",
 )
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html

@@ -103,7 +103,8 @@ async def read_other_pool(conn: Connection, claim: Claim) -> str | None:
 EXPIRE = """
 WITH missed AS (
     -- To the end of the line: otherwise the same person would be offered the same VM for ever.
-    UPDATE assignment SET status = 'waiting', hostname = NULL, offered_until = NULL, lapsed = true, seq = DEFAULT
+    -- `offered_until` stays: it says since when a fresh command is missed.
+    UPDATE assignment SET status = 'waiting', hostname = NULL, lapsed = true, seq = DEFAULT
      WHERE pool = %(pool)s AND status = 'offered' AND offered_until < now() RETURNING id
 ), vacated AS (
     UPDATE seat s SET assignment_id = NULL, free_since = CASE WHEN v.cordoned THEN NULL ELSE now() END,

@@ -9,11 +9,11 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from schemas.decision import ReportCourse
+from schemas.lab import COMES_EARLY
 from store.db import Connection, fetch_one
 from store.event import write_event
 
-EARLY = "interval '30 minutes'"
-"""Without a roster, whoever comes this long before a course, or during it, comes for it."""
+EARLY = f"interval '{COMES_EARLY.total_seconds():.0f} seconds'"
 
 COURSES = """
 SELECT c.key AS course, c.value->>'pool' AS pool, (c.value->>'from')::timestamptz AS from_at, (c.value->>'to')::timestamptz AS to_at

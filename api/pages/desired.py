@@ -1,4 +1,7 @@
-"""`/admin/desired`: the document as text, judged while it is typed, previewed, put in force; its history and ways back."""
+"""`/admin/desired`: the document as text, judged while it is typed, previewed, put in force; its history and ways back.
+
+The texts are for admins alone: they name access codes and receivers.
+"""
 
 from typing import Any
 
@@ -16,6 +19,7 @@ from api.pages.paging import Before, older
 from api.pages.pool import preview_change
 from api.pages.shell import AnyRequest, Wrong, say
 from api.parts import AnyDb, TheDesired, TheOutlook
+from schemas.access import Scope
 from schemas.document import diff_texts, parse_lab, text_hash
 from schemas.problem import InvalidDocument, Problem
 from schemas.version import Version
@@ -29,7 +33,7 @@ PAGE = 50
 LONGEST = 1_000_000
 
 
-@get("/admin/desired", media_type="text/html", include_in_schema=False)
+@get("/admin/desired", media_type="text/html", include_in_schema=False, scope=Scope.ADMIN)
 async def get_desired(request: AnyRequest, db: AnyDb) -> Template:
     """The editor over the version in force."""
     async with db.connection() as conn:
@@ -120,7 +124,7 @@ async def get_versions(request: AnyRequest, db: AnyDb, before: Before = None) ->
     return show_desk(request, "admin/versions.html", versions=versions, older=older(versions, PAGE, "version"))
 
 
-@get("/admin/desired/versions/{number:int}", media_type="text/html", include_in_schema=False)
+@get("/admin/desired/versions/{number:int}", media_type="text/html", include_in_schema=False, scope=Scope.ADMIN)
 async def get_version(request: AnyRequest, db: AnyDb, outlook: TheOutlook, number: FromPath[int]) -> Template:
     """One version: what it changed, and what going back to it would do."""
     async with db.connection() as conn:

@@ -1,5 +1,6 @@
 """The pages of people who ask for a desktop: the form, and the seat in each of its states. Rendering only."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from litestar.response import Template
@@ -31,7 +32,7 @@ async def show_form(
     context: dict[str, Any] = {
         "free": sum(free.values()),
         "pools": [{"name": name, "free": free.get(name, 0)} for name in lab.pools] if lab else [],
-        "codes": lab is not None and asks_code(lab),
+        "codes": lab is not None and asks_code(lab, datetime.now(UTC)),
         "own": own,
         "asked": asked,
         "error": error,

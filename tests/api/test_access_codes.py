@@ -1,6 +1,7 @@
-"""`pools.*.access_code`: who may ask for a VM of which pool, how often a code may be guessed, and that nobody is told it."""
+"""Access codes of pools and courses: who may ask for a VM of which pool, how often a code may be guessed, and that nobody is told it."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -128,6 +129,48 @@ async def test_form_asks_where_a_pool_does_and_nothing_shows_the_code(dsn: str) 
     async with serving(dsn, yaml=None) as world:
         await world.admin.put("/api/v1/desired", content=YAML, headers={"If-Match": '"1"'})
         assert 'name="access_code"' not in (await world.http.get("/", headers={"Accept": "text/html"})).text
+
+
+def course(starts: str, ends: str, code: str = OTHER) -> str:
+    """A course of the pool `client`, from and to so many minutes from now."""
+    now = datetime.now(UTC)
+    from_at, to_at = (now + timedelta(minutes=float(minutes)) for minutes in (starts, ends))
+    return f"courses: {{friday: {{pool: client, from: {from_at.isoformat()}, to: {to_at.isoformat()}, seats: 2, access_code: {code}}}}}\n"
+
+
+async def test_code_of_a_course_opens_its_pool_from_half_an_hour_before_to_its_end(dsn: str) -> None:
+    async with serving(dsn, yaml=CLOSED + course("20", "80")) as world:
+        await free_one_of_each(world)
+        assert await ask(world, "ada", access_code="guess") == (403, "")
+        assert await ask(world, "ada", access_code=OTHER) == (200, "client")
+        assert await ask(world, "bob", access_code=CODE) == (503, "client")
+
+
+async def test_pool_without_a_code_asks_for_that_of_a_course_while_it_is_on(dsn: str) -> None:
+    async with serving(dsn, yaml=YAML + "  public: {size: 1}\n" + course("-20", "20")) as world:
+        await free_one_of_each(world)
+        assert await ask(world, "ada") == (200, "public")
+        assert await ask(world, "bob", pool="client") == (403, "")
+        assert await ask(world, "bob", pool="client", access_code=OTHER) == (200, "client")
+
+
+@pytest.mark.parametrize(("starts", "ends", "word"), [("40", "80", "opens at"), ("-80", "-20", "ended at")])
+async def test_code_of_a_course_at_another_time_is_told_when_and_is_no_guess(
+    dsn: str, starts: str, ends: str, word: str
+) -> None:
+    async with serving(dsn, yaml=CLOSED + course(starts, ends)) as world:
+        await free_one_of_each(world)
+        for _ in range(MOST_CODES + 1):
+            refused = await world.request("ada@example.org", access_code=OTHER)
+            assert (refused.status_code, f"the course friday, which {word}" in refused.json()["error"]) == (403, True)
+        assert await ask(world, "ada", access_code=CODE) == (200, "client")
+
+
+async def test_over_course_leaves_its_pool_open_and_its_form_without_the_field(dsn: str) -> None:
+    async with serving(dsn, yaml=YAML + course("-80", "-20")) as world:
+        await free_one_of_each(world)
+        assert 'name="access_code"' not in (await world.http.get("/", headers={"Accept": "text/html"})).text
+        assert await ask(world, "ada") == (200, "client")
 
 
 def _form(code: str, **more: str) -> dict[str, str]:

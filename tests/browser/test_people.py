@@ -74,7 +74,7 @@ def test_of_two_who_race_for_the_last_vm_one_waits(lab: Lab, watched: Watched) -
     ]
     waiting = next(page for page in people if page.locator("#position").count())
     waiting.get_by_role("button", name="Give up my place").click()
-    expect(waiting.get_by_role("heading", level=1)).to_have_text("Your time here has ended")
+    expect(waiting.get_by_role("heading", level=1)).to_have_text("You are no longer in line")
 
 
 def test_a_form_says_what_is_missing_and_keeps_what_was_typed(lab: Lab, watched: Watched) -> None:

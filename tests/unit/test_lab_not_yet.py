@@ -14,7 +14,6 @@ SET = {
     "pools.*.session.after": "keep",
     "pools.*.health.assigned": "replace",
     "pools.*.drift": "correct",
-    "courses.*.access_code": "open-sesame",
     "notify": [{"webhook": "https://example.org/hook", "on": ["PoolStalled"]}],
 }
 
