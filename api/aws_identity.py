@@ -1,6 +1,6 @@
 """Asks AWS whose keys these are (STS GetCallerIdentity), in a worker thread. boto3 is loaded when it is first needed: few calls do."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -24,20 +24,31 @@ class AwsIdentity(NamedTuple):
     arn: str
 
 
-async def ask_identity(keys: AwsKeys, region: str) -> AwsIdentity:
+async def ask_identity(keys: AwsKeys | None, region: str) -> AwsIdentity:
     """Raises BadInputError when AWS refuses the keys, NotNowError when it cannot be asked. Neither repeats any of them."""
     return await anyio.to_thread.run_sync(_ask, keys, region, abandon_on_cancel=True)
 
 
-def _ask(keys: AwsKeys, region: str) -> AwsIdentity:
+def open_client(service: str, keys: AwsKeys | None, region: str) -> Any:
+    """With these keys, or without any with what boto3 finds on this machine. Calls end within seconds."""
     import boto3  # noqa: PLC0415 - tens of MB that an API process at rest does without
     from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     config = Config(connect_timeout=LIMIT_S, read_timeout=LIMIT_S, retries={"total_max_attempts": 2})
-    session = boto3.Session(keys.access_key_id, keys.secret_access_key, keys.session_token, region_name=region)
+    own: dict[str, Any] = {
+        "aws_access_key_id": keys and keys.access_key_id,
+        "aws_secret_access_key": keys and keys.secret_access_key,
+        "aws_session_token": keys and keys.session_token,
+    }
+    make: Any = boto3.Session(**own, region_name=region).client
+    return make(service, config=config)
+
+
+def _ask(keys: AwsKeys | None, region: str) -> AwsIdentity:
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
+
     try:
-        found = session.client("sts", config=config).get_caller_identity()
+        found = open_client("sts", keys, region).get_caller_identity()
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -47,6 +58,8 @@ def _ask(keys: AwsKeys, region: str) -> AwsIdentity:
             ) from None
         why = REFUSED.get(code, "it gave no other reason")
         raise BadInputError(f"AWS does not accept these keys ({code}): {why}; nothing was changed") from None
+    except NoCredentialsError:
+        raise BadInputError("no AWS keys are set, and AWS's tools find none on this machine; set some") from None
     except BotoCoreError as error:
         raise NotNowError(f"AWS cannot be reached ({type(error).__name__}); nothing was changed, try again") from None
     return AwsIdentity(found["Account"], found["Arn"])

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from api.admins import in_scope
 from api.aws_identity import ask_identity
+from api.aws_quotas import Quota, read_quotas
 from api.errors import BadInputError, ConflictError
 from api.fields import read_fields
 from api.in_force import DesiredInForce
@@ -31,6 +32,11 @@ NONE_SET = "none is set; LabLink works with what AWS's tools find on its machine
 @get("/credentials", scope=Scope.ADMIN)
 async def get_credentials(db: AnyDb, cipher: TheCipher) -> dict[str, Any]:
     """Whose keys are in force, and since when; of the keys themselves the last four characters of the id."""
+    return await show_keys(db, cipher)
+
+
+async def show_keys(db: Db, cipher: Cipher) -> dict[str, Any]:
+    """What may be said of the keys that are set, or that none are."""
     async with db.connection() as conn:
         found = await read_credentials(conn, cipher)
         pinned = (await read_deployment(conn)).account_id
@@ -63,9 +69,7 @@ async def post_set(request: AnyRequest, db: AnyDb, desired: TheDesired, cipher: 
 async def accept_keys(request: AnyRequest, db: Db, desired: DesiredInForce, cipher: Cipher) -> dict[str, Any]:
     """Checked before they are kept; all controllers are told, and use them with their next call."""
     keys = read_keys(await read_fields(request, WANTED))
-    in_force = await desired.read()
-    region = keys.region or (in_force.lab.region if in_force else HOME_REGION)
-    identity = await ask_identity(keys, region)
+    identity = await ask_identity(keys, await _choose_region(keys, desired))
     actor = request.state.actor
     found = Credentials(keys=keys, **identity._asdict(), set_at=datetime.now(UTC), set_by=actor)
     async with transaction(db) as conn:
@@ -79,6 +83,11 @@ async def accept_keys(request: AnyRequest, db: Db, desired: DesiredInForce, ciph
         await put_credentials(conn, cipher, found)
         await write_event(conn, actor, SUBJECT, "CredentialsSet", f"{keys.shown_id} of {identity.arn}")
     return {"message": f"LabLink works with {keys.shown_id} of {identity.arn} from now on", **describe(found)}
+
+
+async def _choose_region(keys: AwsKeys | None, desired: DesiredInForce) -> str:
+    in_force = await desired.read()
+    return (keys and keys.region) or (in_force.lab.region if in_force else HOME_REGION)
 
 
 def read_keys(fields: Mapping[str, str]) -> AwsKeys:
@@ -120,5 +129,41 @@ async def forget_keys(request: AnyRequest, db: Db) -> dict[str, str]:
     return {"message": f"the AWS keys are forgotten; {message}"}
 
 
-ROUTES = [get_credentials, put_keys, delete_credentials]
+@post("/credentials/check", status_code=200, scope=Scope.ADMIN)
+async def post_check(db: AnyDb, desired: TheDesired, cipher: TheCipher) -> dict[str, str]:
+    """Ask AWS whose keys LabLink works with right now; the answer is of this moment."""
+    return await check_keys(db, desired, cipher)
+
+
+async def check_keys(db: Db, desired: DesiredInForce, cipher: Cipher) -> dict[str, str]:
+    """Those that are set, else those that AWS's tools find. Raises BadInputError with what AWS has against them, or ConflictError."""
+    keys, pinned = await _read_keys(db, cipher)
+    identity = await ask_identity(keys, await _choose_region(keys, desired))
+    if pinned and pinned != identity.account_id:
+        raise ConflictError(
+            f"AWS takes these keys, but they are of account {identity.account_id} and this deployment lives in {pinned}; "
+            "set keys of that account"
+        )
+    return {**identity._asdict(), "message": f"AWS takes the keys: they are of {identity.arn}"}
+
+
+async def _read_keys(db: Db, cipher: Cipher) -> tuple[AwsKeys | None, str | None]:
+    async with db.connection() as conn:
+        found = await read_credentials(conn, cipher)
+        return found.keys if found else None, (await read_deployment(conn)).account_id
+
+
+@get("/credentials/quotas", scope=Scope.ADMIN)
+async def get_quotas(db: AnyDb, desired: TheDesired, cipher: TheCipher) -> list[Quota]:
+    """What AWS lets this account run of the kinds that the pools need, in vCPUs, beside what they want at most."""
+    return await look_up_quotas(db, desired, cipher)
+
+
+async def look_up_quotas(db: Db, desired: DesiredInForce, cipher: Cipher) -> list[Quota]:
+    """Asks AWS anew. Empty while nothing is declared."""
+    in_force, (keys, _) = await desired.read(), await _read_keys(db, cipher)
+    return await read_quotas(keys, in_force.lab) if in_force else []
+
+
+ROUTES = [get_credentials, put_keys, delete_credentials, post_check, get_quotas]
 OLD_ROUTES = [post_set, post_unset]

@@ -76,6 +76,12 @@ data "aws_iam_policy_document" "fleet" {
     resources = ["${local.ec2}:instance/*", "${local.ec2}:vpc/*"]
   }
 
+  statement {
+    sid       = "SeeQuotas"
+    actions   = ["servicequotas:GetServiceQuota"]
+    resources = ["arn:${local.partition}:servicequotas:*:${local.account}:ec2/*"] # of every region that a pool may be in
+  }
+
   # A new VM, its disk and its interface must carry our name; what it is made from is named by kind.
   statement {
     sid       = "Launch"

@@ -19,6 +19,7 @@ NAVIGATION = (
     ("/admin/runs", "Terraform runs"),
     ("/admin/events", "Events"),
     ("/admin/costs", "Costs"),
+    ("/admin/credentials", "AWS credentials"),
     ("/admin/tokens", "API tokens"),
 )
 BREATH_S = 1.0  # between two renewals of a page, however much happens

@@ -5,6 +5,7 @@ from litestar import Router
 from api.admins import in_scope
 from api.pages import (
     create,
+    credentials,
     dashboard,
     desired,
     desk,
@@ -26,6 +27,7 @@ ADMIN = Router(
     guards=[in_scope],
     route_handlers=[
         *create.ROUTES,
+        *credentials.ROUTES,
         *dashboard.ROUTES,
         *desired.ROUTES,
         *desk.ROUTES,

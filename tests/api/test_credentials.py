@@ -2,7 +2,10 @@
 
 import base64
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -173,3 +176,78 @@ async def test_another_encryption_key_is_said_and_new_keys_mend_it(dsn: str, aws
 
 async def _status(world: World) -> int:
     return (await world.admin.get("/api/v1/credentials")).status_code
+
+
+async def test_keys_in_force_are_checked_anew(dsn: str, aws: RunningAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(dsn) as world:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        none = await world.admin.post("/api/v1/credentials/check")
+        assert (none.status_code, "find none on this machine" in none.json()["error"]) == (400, True)
+        await world.admin.put("/api/v1/credentials", json=KEYS)
+        right = await world.admin.post("/api/v1/credentials/check")
+        assert (right.status_code, right.json()["account_id"]) == (200, "123456789012")
+        fault(aws, on="GetCallerIdentity", error="InvalidClientTokenId", status=403)
+        wrong = await world.admin.post("/api/v1/credentials/check")
+        assert (wrong.status_code, "no such access key" in wrong.json()["error"]) == (400, True)
+        assert (await world.admin.get("/api/v1/credentials")).json()["set"] is True  # a check changes nothing
+
+
+async def test_quotas_are_told_beside_what_pools_want(
+    dsn: str, aws: RunningAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(dsn) as world:
+        await world.admin.put("/api/v1/credentials", json=KEYS)
+        [unknown] = (await world.admin.get("/api/v1/credentials/quotas")).json()
+        assert (unknown["family"], unknown["wanted"], unknown["limit"]) == ("G and VT", 2 * 4, None)
+        assert "AWS does not say" in unknown["why"]  # moto knows the quotas of VPC alone
+        with quotas_of(lambda code: 64.0 if code == "L-DB2E81BA" else 0.0) as url:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", url)
+            [known] = (await world.admin.get("/api/v1/credentials/quotas")).json()
+        assert (known["limit"], known["why"], known["pools"]) == (64.0, "", ["client"])
+
+
+@contextmanager
+def quotas_of(limit: Callable[[str], float]) -> Iterator[str]:
+    """Service Quotas over real HTTP, as AWS answers `GetServiceQuota`."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.dumps({"Quota": {"QuotaCode": asked["QuotaCode"], "Value": limit(asked["QuotaCode"])}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_the_page_sets_checks_and_forgets_and_repeats_no_secret(dsn: str, aws: RunningAws) -> None:
+    html = {"Accept": "text/html"}
+    async with serving(dsn) as world:
+        wrong = await world.admin.post("/admin/credentials", data=KEYS | {"aws_access_key_id": "short"}, headers=html)
+        assert (wrong.status_code, "aws_access_key_id" in wrong.text) == (400, True)
+        done = await world.admin.post("/admin/credentials", data=KEYS, headers=html, follow_redirects=True)
+        checked = await world.admin.post("/admin/credentials/check", headers=html, follow_redirects=True)
+        assert "AWS takes the keys" in checked.text
+        quotas = await world.admin.get("/admin/credentials/quotas", headers=html)
+        assert "AWS does not say" in quotas.text
+        assert "…LE01" in done.text
+        gone = await world.admin.post("/admin/credentials/forget", headers=html, follow_redirects=True)
+        assert "none set" in gone.text
+        assert SECRET not in wrong.text + done.text + checked.text + gone.text
+        assert ID not in wrong.text + done.text + checked.text + gone.text

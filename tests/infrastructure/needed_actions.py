@@ -57,6 +57,7 @@ OURS = {
     "zones on offer for a type; prices": """
         ec2:DescribeInstanceTypeOfferings ec2:DescribeSpotPriceHistory pricing:GetProducts
     """,
+    "what the account may run (api/aws_quotas.py)": "servicequotas:GetServiceQuota ec2:DescribeInstanceTypes",
     "keys, host parameter, AMI by its public parameter": "ssm:GetParameter ssm:PutParameter",
     "log of containers and host (CloudWatch agent); a Lambda's own log": """
         logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents

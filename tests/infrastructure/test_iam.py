@@ -93,8 +93,7 @@ def check_every_resource_is_named_where_aws_takes_a_name(policies: Policies) -> 
 def takes_arn(action: str) -> bool:
     """Whether AWS's own list has a resource type for it (policy-sentry keeps that list)."""
     service, name = action.split(":")
-    (known,) = get_action_data(service, name)[service]  # a single row: `*` alone
-    return bool(known["resource_arn_format"] != "*")
+    return any(known["resource_arn_format"] != "*" for known in get_action_data(service, name)[service])
 
 
 def test_every_action_exists_in_aws() -> None:

@@ -1,0 +1,122 @@
+"""How many vCPUs AWS lets this account run beside how many the pools declare, by the families that AWS counts together.
+
+Asked of Service Quotas and EC2 in a worker thread when somebody looks; what AWS does not say is a sentence, never a number.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+from api.aws_identity import open_client
+from schemas.credentials import AwsKeys
+from schemas.frozen import Frozen
+from schemas.lab import Demand, Lab
+from schemas.lab_pool import Pool
+
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html: family, on-demand quota, spot quota
+FAMILIES = (
+    (r"(g|gr|vt)\d", "G and VT", "L-DB2E81BA", "L-3819A6DF"),
+    (r"p[2-4]", "P2 to P4", "L-417A185B", "L-7212CCBC"),
+    (r"p\d", "P5 and newer", "L-417A185B", "L-C4BD4855"),
+    (r"inf\d", "Inf", "L-1945791B", "L-B5D1601B"),
+    (r"trn\d", "Trn", "L-2C3B7624", "L-6B0D517C"),
+    (r"dl\d", "DL", "L-6E869C2A", "L-85EED4F7"),
+    (r"f\d", "F", "L-74FC7D96", "L-88CF9481"),
+    (r"x\d", "X", "L-7295265B", "L-E3A00192"),
+    (r"(a|c|d|h|i|im|is|m|r|t|z)\d", "Standard (A, C, D, H, I, M, R, T, Z)", "L-1216C47A", "L-34B43A08"),
+)
+NO_PERMISSION = "the keys lack the permission servicequotas:GetServiceQuota"
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+
+
+class Quota(Frozen):
+    """vCPUs of a family in a region: what AWS allows and what the pools want at most; null: unknown, and `why` says so."""
+
+    region: str
+    family: str
+    market: str
+    limit: float | None
+    wanted: int | None
+    pools: list[str]
+    why: str = ""
+
+    @property
+    def short(self) -> bool:
+        """Whether the pools want more than there is."""
+        return self.limit is not None and self.wanted is not None and self.wanted > self.limit
+
+
+Key = tuple[str, str, str, str]
+"""Region, family, market, code of the quota."""
+
+
+def find_quotas(lab: Lab) -> dict[Key, list[str]]:
+    """The quotas that the declared pools fall under by their first type, with the pools' names."""
+    found: dict[Key, list[str]] = {}
+    for name, pool in lab.pools.items():
+        if key := _find_quota(pool):
+            found.setdefault(key, []).append(name)
+    return found
+
+
+def _find_quota(pool: Pool) -> Key | None:
+    for pattern, family, on_demand, spot in FAMILIES:
+        if re.match(pattern, pool.instance_type[0]):
+            return pool.region, family, pool.market, spot if pool.market == "spot" else on_demand
+    return None
+
+
+def count_most(lab: Lab, name: str) -> int:
+    """The largest number of VMs that a pool's declaration asks for at any time, of courses the largest one beside it."""
+    pool = lab.pools[name]
+    usual = pool.size.max if isinstance(pool.size, Demand) else pool.size
+    seats = [course.seats for course in lab.courses.values() if course.pool == name]
+    return max([usual, *(window.size for window in pool.schedule)]) + max(seats, default=0)
+
+
+async def read_quotas(keys: AwsKeys | None, lab: Lab) -> list[Quota]:
+    """One for each family and region that a pool needs."""
+    return await anyio.to_thread.run_sync(_read, keys, lab, abandon_on_cancel=True)
+
+
+def _read(keys: AwsKeys | None, lab: Lab) -> list[Quota]:
+    return [_read_one(keys, lab, key, names) for key, names in find_quotas(lab).items()]
+
+
+def _read_one(keys: AwsKeys | None, lab: Lab, key: Key, pools: list[str]) -> Quota:
+    region, family, market, code = key
+    most = Counter[str]()
+    for name in pools:
+        most[lab.pools[name].instance_type[0]] += count_most(lab, name)
+    limit, why = _ask(_ask_limit, keys, region, code)
+    vcpus, _ = _ask(_ask_vcpus, keys, region, list(most))
+    wanted = (
+        sum(number * vcpus[kind] for kind, number in most.items()) if vcpus and vcpus.keys() >= most.keys() else None
+    )
+    return Quota(region=region, family=family, market=market, limit=limit, wanted=wanted, pools=pools, why=why)
+
+
+def _ask(call: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    """What AWS says, or None and why it does not."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see `open_client`
+
+    try:
+        return call(*arguments), ""
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        return None, NO_PERMISSION if code in DENIED else f"AWS does not say ({code})"
+    except BotoCoreError as error:
+        return None, f"AWS could not be asked ({type(error).__name__})"
+
+
+def _ask_limit(keys: AwsKeys | None, region: str, code: str) -> float:
+    client = open_client("service-quotas", keys, region)
+    return float(client.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"])
+
+
+def _ask_vcpus(keys: AwsKeys | None, region: str, types: list[str]) -> dict[str, int]:
+    found = open_client("ec2", keys, region).describe_instance_types(InstanceTypes=types)["InstanceTypes"]
+    return {str(one["InstanceType"]): int(one["VCpuInfo"]["DefaultVCpus"]) for one in found}
