@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from controller.errors import Cause, CloudError, classify
 from schemas.credentials import AwsKeys
-from schemas.vm import Instance
+from schemas.vm import MADE_WITH, Instance
 
 CONFIG = Config(
     connect_timeout=5, read_timeout=30, retries={"max_attempts": 3, "mode": "standard"}, max_pool_connections=20
@@ -240,6 +240,12 @@ def _is_of(raw: Mapping[str, Any], deployment_id: UUID) -> bool:
     return {"Key": "lablink:deployment-id", "Value": str(deployment_id)} in raw.get("Tags", [])
 
 
+def _read_groups(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the instance and of all its interfaces: who attaches another one opens it as well."""
+    interfaces = [group for interface in raw.get("NetworkInterfaces", []) for group in interface.get("Groups", [])]
+    return tuple(sorted({group["GroupId"] for group in (*raw.get("SecurityGroups", []), *interfaces)}))
+
+
 def _read_instance(raw: Mapping[str, Any], region: str, asked_at: datetime) -> Instance:
     tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])}
     generation = tags.get("lablink:generation", "")
@@ -252,6 +258,9 @@ def _read_instance(raw: Mapping[str, Any], region: str, asked_at: datetime) -> I
         state=raw["State"]["Name"],
         instance_type=raw["InstanceType"],
         image_id=raw["ImageId"],
+        security_groups=_read_groups(raw),
+        profile=raw.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2] or None,
+        tags={name: tags[name] for name in MADE_WITH if name in tags},
         zone=raw.get("Placement", {}).get("AvailabilityZone"),
         public_ip=raw.get("PublicIpAddress"),
         private_ip=raw.get("PrivateIpAddress"),

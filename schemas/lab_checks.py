@@ -23,7 +23,6 @@ NOT_YET = (
     "pools.*.market",
     "pools.*.session.after",
     "pools.*.health.assigned",
-    "pools.*.drift",
 )
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html

@@ -246,7 +246,7 @@ class Pool(Declared):
     update: Update = Update()
     health: Health = Health()
     drift: Literal["report", "correct"] = "report"
-    """What to do about instances that were changed behind our back."""
+    """Instances that were changed behind our back: `report` tells of them, `correct` also replaces free ones; who has one keeps it."""
     access_code: AccessCode | None = None
     """What users must know to request from this pool."""
     paused: Flag = False

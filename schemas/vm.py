@@ -10,6 +10,9 @@ from uuid import UUID
 from schemas.frozen import Frozen
 from schemas.spec import VmSpec
 
+MADE_WITH = ("Name", "lablink:generation", "lablink:hostname", "lablink:pool")
+"""Tags that each VM is made with and that say whose it is; others may come and go."""
+
 
 class Phase(StrEnum):
     """How far the row of a VM has come. Only `live` rows can be given to people."""
@@ -104,10 +107,21 @@ class VmFacts(Frozen):
     missing_since: datetime | None = None  # first whole listing that lacked the recorded instance
 
 
+class Listed(Frozen):
+    """What EC2 lists of a recorded instance that somebody could have changed by hand. `tags` are those that VMs are made with."""
+
+    instance_type: str
+    image_id: str
+    security_groups: tuple[str, ...]
+    profile: str | None = None
+    tags: dict[str, str] = {}
+
+
 class Vm(VmFacts):
-    """One client VM as a tick sees it: with what it is made of, and the capability of its person."""
+    """One client VM as a tick sees it: with what it is made of, what is listed of it, and the capability of its person."""
 
     spec: VmSpec
+    listed: Listed | None = None  # None: not listed yet
     assignment_id: UUID | None = None
 
 
@@ -122,6 +136,9 @@ class Instance(Frozen):
     state: str  # pending | running | stopping | stopped | shutting-down | terminated
     instance_type: str
     image_id: str
+    security_groups: tuple[str, ...] | None = None
+    profile: str | None = None
+    tags: dict[str, str] = {}  # those of `MADE_WITH` that it has
     zone: str | None = None
     public_ip: str | None = None
     private_ip: str | None = None

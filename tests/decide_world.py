@@ -17,13 +17,15 @@ from schemas.pool import Asked, Base, PoolRow, Refusal, Run
 from schemas.snapshot import Listing, Snapshot
 from schemas.spec import VmSpec, has_gpu, spec_hash
 from schemas.status import Condition
-from schemas.vm import Bucket, Instance, Phase, Seat, Vm, VmStatus
+from schemas.vm import Bucket, Instance, Listed, Phase, Seat, Vm, VmStatus
 
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 REGION = "us-west-2"
 AMI = "ami-0123456789abcdef0"
 OLD_HASH = "v1:0000000000000000"
 HOUR = timedelta(hours=1)
+BASE = {"security_group_id": "sg-1", "instance_profile": "client"}
+"""Outputs of every base."""
 
 KINDS: dict[str, dict[str, Any]] = {
     "planned": {"phase": Phase.PLANNED},
@@ -55,6 +57,7 @@ def build_vm(lab: Lab, row: PoolRow, number: int, kind: str = "ready", **changes
     """A row of this kind, an hour old unless `age` says otherwise, healthy and as declared unless `changes` say so."""
     pool = lab.pools.get(row.name)
     fields = {**KINDS[kind], **changes}
+    changed = fields.pop("listed", None)
     age, ready = fields.pop("age", HOUR), fields.pop("ready", False)
     created_at = NOW - age
     region = fields.get("region") or (pool.region if pool else lab.region)
@@ -80,7 +83,19 @@ def build_vm(lab: Lab, row: PoolRow, number: int, kind: str = "ready", **changes
     if ready:
         base |= {"ready_at": created_at + timedelta(minutes=2), "heard_at": NOW - timedelta(seconds=10)}
         base |= {"status": VmStatus.RUNNING, "reporter": True}
-    return Vm.model_validate({**base, **fields})
+    vm = Vm.model_validate({**base, **fields})
+    return vm if changed is None else vm.model_copy(update={"listed": build_listed(vm, changed)})
+
+
+def build_listed(vm: Vm, changed: dict[str, Any]) -> Listed:
+    """What EC2 lists of a VM as it was made, but for what was changed: columns of `Listed`, or tags by name."""
+    due = {"Name": vm.hostname, "lablink:hostname": vm.hostname, "lablink:pool": vm.pool}
+    tags = {**due, "lablink:generation": str(vm.generation)}
+    tags |= {name: value for name, value in changed.items() if name not in Listed.model_fields}
+    base = {"instance_type": vm.spec.instance_type, "image_id": vm.spec.ami, "profile": BASE["instance_profile"]}
+    groups = str(changed.get("security_groups", BASE["security_group_id"])).split(",")
+    columns = {name: value for name, value in changed.items() if name in Listed.model_fields}
+    return Listed.model_validate({**base, **columns, "security_groups": groups, "tags": tags})
 
 
 def build_spec(region: str = REGION, instance_type: str = "g4dn.xlarge", ami: str = AMI, zone: str = "") -> VmSpec:
@@ -180,7 +195,10 @@ class Situation:
         return self.set(asked={**known, pool: Asked(**changes)})
 
     def base(self, pool: str = "client", region: str = REGION) -> "Situation":
-        self.circumstances["bases"] = (*self.circumstances.get("bases", ()), Base(pool=pool, region=region))
+        self.circumstances["bases"] = (
+            *self.circumstances.get("bases", ()),
+            Base(pool=pool, region=region, outputs=BASE),
+        )
         return self
 
     def set(self, **circumstances: Any) -> "Situation":

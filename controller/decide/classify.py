@@ -1,5 +1,6 @@
 """Puts every row into exactly one bucket, with a sentence that says why. Pure; called by `survey` for each pool."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -7,6 +8,8 @@ from schemas.lab import Health, Pool
 from schemas.snapshot import Snapshot
 from schemas.spec import spec_hash
 from schemas.vm import Bucket, GpuHealth, Phase, Seat, Vm, VmStatus
+
+from controller.decide.drift import CHANGED, find_drift, is_corrected
 
 # A new instance may be absent from listings for some minutes: DescribeInstances is eventually consistent.
 # https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
@@ -18,7 +21,7 @@ REPLACED = "replaced"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A row and what is thought of it. `outdated` is told for all rows, `trouble` for those in use as well."""
+    """A row and what is thought of it. `outdated` and `drift` are told for all rows, `trouble` for those in use as well."""
 
     vm: Vm
     number: int
@@ -26,6 +29,7 @@ class Judged:
     reason: str
     trouble: str = ""
     outdated: str = ""
+    drift: str = ""
 
     @property
     def usable(self) -> bool:
@@ -47,9 +51,12 @@ class Yardstick:
     current_hash: str | None
     mute_before: datetime | None  # last words before this are too old; None: nobody can be heard now
     api_up_since: datetime | None
+    bases: Mapping[str, Mapping[str, str]]  # outputs of the pool's bases, by region
 
     @classmethod
-    def of(cls, snapshot: Snapshot, pool: Pool | None, ami: str | None, startup_script: str) -> "Yardstick":
+    def of(cls, snapshot: Snapshot, name: str, bases: Mapping[str, Mapping[str, str]]) -> "Yardstick":
+        row, pool = snapshot.pools.get(name), snapshot.lab.pools.get(name)
+        ami, startup_script = (row.ami, row.startup_script) if row else (None, "")
         health = pool.health if pool else Health()
         up_since, mute_before = snapshot.api_up_since, snapshot.now - health.silent
         # Silence counts only time during which the API was up: heard or not, everybody gets that long after its start.
@@ -63,6 +70,7 @@ class Yardstick:
             current_hash=spec_hash(pool, ami, startup_script) if pool and ami else None,
             mute_before=mute_before if listening else None,
             api_up_since=up_since,
+            bases=bases,
         )
 
 
@@ -83,11 +91,16 @@ def judge(vm: Vm, number: int, yard: Yardstick) -> Judged:
         return Judged(vm, number, Bucket.LOST, loss)
     outdated = _outdated(vm, yard)
     trouble = _trouble(vm, yard) if vm.phase is Phase.LIVE else None
+    drift = find_drift(vm, yard.bases.get(vm.region, {})) if vm.phase is Phase.LIVE else ""
     if is_taken(vm):
         words = f"assigned; {trouble[0]}: {trouble[1]}" if trouble else "assigned"
-        return Judged(vm, number, Bucket.ASSIGNED, _seen(vm, words), trouble[1] if trouble else "", outdated)
-    bucket, reason = _free(vm, trouble, outdated)
-    return Judged(vm, number, bucket, _seen(vm, reason), outdated=outdated)
+        return Judged(
+            vm, number, Bucket.ASSIGNED, _seen(vm, words, drift), trouble[1] if trouble else "", outdated, drift
+        )
+    corrected = drift if drift and is_corrected(vm, yard.pool, yard.now) else ""
+    bucket, reason = _free(vm, trouble, outdated or (corrected and f"{CHANGED}: {corrected}"))
+    told = "" if bucket is Bucket.OUTDATED and not outdated else drift
+    return Judged(vm, number, bucket, _seen(vm, reason, told), outdated=outdated, drift=drift)
 
 
 def _free(vm: Vm, trouble: tuple[Bucket, str] | None, outdated: str) -> tuple[Bucket, str]:
@@ -104,8 +117,9 @@ def _free(vm: Vm, trouble: tuple[Bucket, str] | None, outdated: str) -> tuple[Bu
     return Bucket.READY, "cordoned" if vm.cordoned else "waits for a user"
 
 
-def _seen(vm: Vm, words: str) -> str:
-    """One look that lacks the instance proves nothing, but is told."""
+def _seen(vm: Vm, words: str, drift: str) -> str:
+    """What was changed by hand is told; one look that lacks the instance proves nothing, but is told, too."""
+    words = f"{words}; {CHANGED}: {drift}" if drift else words
     return f"{words}; its instance is absent from the listing, which is not believed yet" if vm.missing_since else words
 
 

@@ -32,6 +32,7 @@ USUAL = (
     ("BudgetReached", False, "WithinBudget", "no budget holds growth back"),
     ("ApprovalNeeded", False, "NotNeeded", "growth waits for nobody's approval"),
     ("UpdateStalled", False, "NotStalled", "new VMs do not fail"),
+    ("Drifted", False, "AsMade", "no instance was changed by hand"),
     ("CourseShort", False, "SeatsThere", "no course lacks seats that are due"),
     ("OrphansFound", False, "NoneFound", "every instance with this pool's tags has a row or will have one"),
 )

@@ -12,6 +12,7 @@ from schemas.vm import Bucket
 from controller.decide.budget import keep_within_budget
 from controller.decide.conditions import conclude
 from controller.decide.course_watch import report_courses, watch_courses
+from controller.decide.drift_watch import watch_drift
 from controller.decide.holdbacks import hold_back
 from controller.decide.recognise import (
     adopt_explained,
@@ -69,6 +70,7 @@ def decide_pool(view: PoolView) -> Work:
         leave_refused_places,
         scale_out,
         end_bases,
+        watch_drift,
         watch_courses,
         report_courses,
     )

@@ -104,7 +104,10 @@ def survey(snapshot: Snapshot) -> Survey:
     known = {*snapshot.lab.pools, *snapshot.pools, *(vm.pool for vm in snapshot.vms)}
     names = sorted(known | {base.pool for base in snapshot.bases})
     naming = Naming.of(snapshot.lab.deployment, snapshot.lab.environment, names)
-    yards = {name: _yardstick(snapshot, name) for name in names}
+    outputs: dict[str, dict[str, Mapping[str, str]]] = defaultdict(dict)
+    for base in snapshot.bases:
+        outputs[base.pool][base.region] = base.outputs
+    yards = {name: Yardstick.of(snapshot, name, outputs[name]) for name in names}
     judged = _judge_all(snapshot, yards)
     rows = {vm.hostname: vm for vm in snapshot.vms}
     strangers: dict[str | None, list[Stranger]] = defaultdict(list)
@@ -147,12 +150,6 @@ def _world(snapshot: Snapshot, naming: Naming, suspect: str) -> World:
         observe_only=snapshot.observe_only or "",
         suspect=suspect,
     )
-
-
-def _yardstick(snapshot: Snapshot, name: str) -> Yardstick:
-    row = snapshot.pools.get(name)
-    ami, script = (row.ami, row.startup_script) if row else (None, "")
-    return Yardstick.of(snapshot, snapshot.lab.pools.get(name), ami, script)
 
 
 def _judge_all(snapshot: Snapshot, yards: Mapping[str, Yardstick]) -> dict[str, list[Judged]]:

@@ -1,4 +1,4 @@
-"""Steps that replace outdated VMs: `surge` new ones above the size first, or `unavailable` old ones away first. Pure.
+"""Steps that replace outdated VMs, and those that drifted where that is declared: `surge` new ones above the size first, or `unavailable` old ones away first. Pure.
 
 With a surge an old VM goes only when a new one is ready, so that the declared number stays usable. VMs in use wait for
 their release, whatever is declared.
@@ -11,6 +11,7 @@ from datetime import timedelta
 from schemas.vm import Bucket
 
 from controller.decide.classify import REPLACED, Judged
+from controller.decide.drift_watch import doubt_of_correcting
 from controller.decide.names import counted, listed
 from controller.decide.repair import end
 from controller.decide.work import Work
@@ -21,7 +22,7 @@ STALLED_FOR = timedelta(hours=1)
 def allow_surge(work: Work) -> Work:
     """Raises the target while free outdated VMs have to be replaced, unless the new ones turn out to be broken."""
     view = work.view
-    outdated = work.of(Bucket.OUTDATED)
+    outdated = _replaceable(work)
     if not outdated or view.declared is None:
         return work
     work = _stall(work)
@@ -30,6 +31,12 @@ def allow_surge(work: Work) -> Work:
     in_use = sum(one.bucket is Bucket.ASSIGNED for one in view.vms)
     surge = min(view.declared.update.surge, len(outdated), max(0, view.size - in_use))
     return replace(work, target=work.target + surge)
+
+
+def _replaceable(work: Work) -> list[Judged]:
+    """Without those that drifted, while they are so many that a person should look."""
+    doubt = doubt_of_correcting(work)
+    return [one for one in work.of(Bucket.OUTDATED) if one.outdated or not doubt]
 
 
 def _stall(work: Work) -> Work:
@@ -63,13 +70,15 @@ def replace_outdated(work: Work) -> Work:
             work = work.hold(f"replace {one.vm.hostname}", f"{one.outdated}; in use, so it waits for its release")
     unmade = [one for one in work.of(Bucket.PLANNED) if one.outdated and not view.in_progress(one.vm)]
     work = work.act_on([(one, end(one, f"decided for an older declaration; {REPLACED}")) for one in unmade])
-    outdated = work.of(Bucket.OUTDATED)
+    outdated = _replaceable(work)
+    if waiting := len(work.of(Bucket.OUTDATED)) - len(outdated):
+        work = work.hold(f"replace {counted(waiting, 'VM')} that drifted", doubt_of_correcting(work))
     if not outdated or view.declared is None:
         return work
     if refused := work.no_update or work.no_repair:
         return work.hold(f"replace {counted(len(outdated), 'outdated VM')}", refused)
     going = _going(work, outdated)
-    work = work.act_on([(one, end(one, f"outdated: {one.outdated}; {REPLACED}")) for one in going])
+    work = work.act_on([(one, end(one, f"outdated: {one.reason}; {REPLACED}")) for one in going])
     if waiting := len(outdated) - len(going):
         return work.hold(f"replace {counted(waiting, 'outdated VM')}", _wait(work))
     return work

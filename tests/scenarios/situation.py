@@ -20,6 +20,7 @@
     must: ["end lablink-client-dev-3 because*"]                     # each matches a line (fnmatch)
     never: ["create*"]                                              # none matches a line
 
+`listed.instance_type=t3.micro`, `listed.Name=mine`: what EC2 lists of an instance, otherwise as it was made.
 Instants are written as ages before the moment of the decision: `heard_at=10m`, or as `ends_at=+10m` after it. A warning has `_` for spaces.
 """
 
@@ -174,8 +175,10 @@ def _named(text: str) -> str | None:
 
 
 def _columns(words: list[str]) -> dict[str, Any]:
-    pairs = (word.split("=", 1) for word in words)
-    return {name: _column(name, value) for name, value in pairs}
+    pairs = [word.split("=", 1) for word in words]
+    columns = {name: _column(name, value) for name, value in pairs if not name.startswith("listed.")}
+    changed = {name.removeprefix("listed."): value for name, value in pairs if name.startswith("listed.")}
+    return columns | ({"listed": changed} if changed else {})
 
 
 def _column(name: str, value: Any) -> Any:

@@ -76,7 +76,6 @@ public_queries: false
 ACTED_ON = {
     "pools.client.market": "on-demand",
     "pools.client.session.after": "replace",
-    "pools.client.drift": "report",
 }
 
 
@@ -88,7 +87,6 @@ def test_only_what_nothing_acts_on_yet_is_refused() -> None:
     assert list(messages) == [
         "pools.client.market",
         "pools.client.session.after",
-        "pools.client.drift",
     ]
 
 

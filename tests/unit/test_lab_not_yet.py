@@ -13,7 +13,6 @@ SET = {
     "pools.*.market": "spot",
     "pools.*.session.after": "keep",
     "pools.*.health.assigned": "replace",
-    "pools.*.drift": "correct",
     "notify": [{"webhook": "https://example.org/hook", "on": ["PoolStalled"]}],
 }
 

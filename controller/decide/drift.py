@@ -1,0 +1,45 @@
+"""Instances that were changed behind our back: the difference between what is listed and what the row says. Pure.
+
+Called by `classify` for each live row. A VM is never changed back: where `drift: correct` is declared a free one is
+replaced as an outdated one is, and one in use is left alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+from schemas.lab import Pool
+from schemas.vm import Vm
+
+CHANGED = "changed by hand"
+LISTED_WHOLE = frozenset({"running", "stopped"})
+"""While an instance comes up or goes, EC2 may not show all of it yet, or any more."""
+STEADY = timedelta(minutes=15)
+"""What something changes on every new VM would be replaced for ever: a younger one is only told of."""
+
+
+def find_drift(vm: Vm, base: Mapping[str, str]) -> str:
+    """What differs, each part with what it should be; empty where nothing does or can be told. `base`: outputs of the pool's base."""
+    if vm.listed is None or vm.instance_state not in LISTED_WHOLE:
+        return ""
+    parts = [f"{what} {found or 'none'} instead of {due}" for what, found, due in _compare(vm, base) if found != due]
+    return ", ".join(parts)
+
+
+def _compare(vm: Vm, base: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Name, found and due of each part that could have been changed. What the base is not known to have is not compared."""
+    seen = vm.listed
+    if seen is None:
+        return
+    yield "instance type", seen.instance_type, vm.spec.instance_type
+    yield "AMI", seen.image_id, vm.spec.ami
+    if group := base.get("security_group_id"):
+        yield "security groups", " and ".join(seen.security_groups), group
+    if profile := base.get("instance_profile"):
+        yield "instance profile", seen.profile or "", profile
+    due = {"Name": vm.hostname, "lablink:hostname": vm.hostname, "lablink:pool": vm.pool}
+    for tag, value in {**due, "lablink:generation": str(vm.generation)}.items():
+        yield f"tag {tag}", seen.tags.get(tag, ""), value
+
+
+def is_corrected(vm: Vm, pool: Pool | None, now: datetime) -> bool:
+    return pool is not None and pool.drift == "correct" and now - vm.created_at >= STEADY
