@@ -25,6 +25,7 @@ from lablink import (
     records,
     simulate,
 )
+from lablink.doctor.command import doctor
 from lablink.errors import Failed
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -61,7 +62,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         fleet.cordon,
         fleet.uncordon,
     ),
-    "Cloud": (infra.infra, importing.import_),
+    "Cloud": (doctor, infra.infra, importing.import_),
     "Recovery": (backup.backup, backup.restore, backup.drill),
     "Desired state": (
         desired.validate,

@@ -44,9 +44,27 @@ def find_terraform(
     checksums: Mapping[str, str] = CHECKSUMS,
 ) -> Path:
     """LABLINK_TERRAFORM, else `terraform` or `tofu` on PATH if new enough, else the pinned release in `cache`."""
-    named = environ.get("LABLINK_TERRAFORM")
-    if named:
-        return _check_named(Path(named))
+    found, too_old = _look(cache, environ)
+    if found:
+        return found
+    try:
+        return _fetch(cache / f"terraform-{PINNED}", base_url, checksums)
+    except TerraformNotFound as error:
+        raise TerraformNotFound(too_old + str(error)) from error
+
+
+def look_for_terraform(cache: Path, *, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """As `find_terraform`, but nothing is fetched: None when a fetch would be next."""
+    found, too_old = _look(cache, environ)
+    if found is None and too_old:
+        raise TerraformNotFound(f"{too_old}{_REMEDY}.")
+    return found
+
+
+def _look(cache: Path, environ: Mapping[str, str]) -> tuple[Path | None, str]:
+    """The program, or None and what is there and too old."""
+    if named := environ.get("LABLINK_TERRAFORM"):
+        return _check_named(Path(named)), ""
     too_old = []
     for name in ("terraform", "tofu"):
         found = shutil.which(name, path=environ.get("PATH", os.defpath))
@@ -54,15 +72,10 @@ def find_terraform(
             continue
         version = read_version(Path(found))
         if version >= OLDEST:
-            return Path(found)
+            return Path(found), ""
         too_old.append(f"{found} is {_render(version)}, too old; ")
     fetched = cache / f"terraform-{PINNED}"
-    if fetched.exists():
-        return fetched
-    try:
-        return _fetch(fetched, base_url, checksums)
-    except TerraformNotFound as error:
-        raise TerraformNotFound("".join(too_old) + str(error)) from error
+    return (fetched if fetched.exists() else None), "".join(too_old)
 
 
 def read_version(program: Path) -> tuple[int, int, int]:
