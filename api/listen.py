@@ -23,7 +23,7 @@ class Listener:
     def __init__(self, dsn: str, hear: Mapping[str, Callable[[str], None]], sweep: Callable[[], None]) -> None:
         self._dsn = dsn
         self._hear = hear
-        self._sweep = sweep
+        self.sweep = sweep
         self.connected = False
 
     async def run(self) -> None:
@@ -44,7 +44,7 @@ class Listener:
                 for channel in self._hear:
                     await conn.execute(SQL("LISTEN {}").format(Identifier(channel)))
             self.connected = True
-            self._sweep()
+            self.sweep()
             while True:
                 await self._follow(conn)
 

@@ -85,72 +85,56 @@ class Observation:
     settle_s: float = 60.0
 
 
+READS = {
+    "newest": NEWEST,
+    "pools": POOLS,
+    "vms": PRESENT_VMS,
+    "unrecorded": UNRECORDED,
+    "gone": GONE_BUT_SEEN,
+    "bases": BASES,
+    "runs": NEWEST_RUNS,
+    "refusals": REFUSALS,
+    "asked": ASKED,
+    "attendance": ATTENDANCE,
+    "starts": STARTS,
+    "api": API_UP_SINCE,
+    "prices": PRICES,
+    "usage": USAGE_FOR_BUDGET,
+    "approval": OF_NEWEST,
+}
+
+
 async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
     """The world at one instant of the database's clock, or None while no desired version was ever accepted."""
     async with db.connection() as conn, one_view(conn), conn.pipeline():
-        reads = [
-            await conn.execute(sql)
-            for sql in (
-                NEWEST,
-                POOLS,
-                PRESENT_VMS,
-                UNRECORDED,
-                GONE_BUT_SEEN,
-                BASES,
-                NEWEST_RUNS,
-                REFUSALS,
-                ASKED,
-                ATTENDANCE,
-                STARTS,
-                API_UP_SINCE,
-                PRICES,
-                USAGE_FOR_BUDGET,
-                OF_NEWEST,
-            )
-        ]
-        rows = [await read.fetchall() for read in reads]
-    (
-        newest,
-        pools,
-        vms,
-        unrecorded,
-        gone,
-        bases,
-        runs,
-        refusals,
-        asked,
-        attendance,
-        starts,
-        api,
-        prices,
-        usage,
-        approval,
-    ) = rows
-    if not newest:
+        reads = {name: await conn.execute(sql) for name, sql in READS.items()}
+        rows = {name: await read.fetchall() for name, read in reads.items()}
+    if not rows["newest"]:
         return None
+    (newest,) = rows["newest"]
     return Snapshot(
-        now=newest[0]["now"],
-        deployment_id=newest[0]["deployment_id"],
-        deployed_at=newest[0]["deployed_at"],
-        version=newest[0]["version"],
-        lab=parse_document(newest[0]["document"]),
-        pools={row["name"]: PoolRow.model_validate(row) for row in pools},
-        vms=tuple(Vm.model_validate(row) for row in vms),
-        instances=tuple(Instance.model_validate(row) for row in unrecorded),
-        gone={row["hostname"]: Vm.model_validate(row) for row in gone},
+        now=newest["now"],
+        deployment_id=newest["deployment_id"],
+        deployed_at=newest["deployed_at"],
+        version=newest["version"],
+        lab=parse_document(newest["document"]),
+        pools={row["name"]: PoolRow.model_validate(row) for row in rows["pools"]},
+        vms=tuple(map(Vm.model_validate, rows["vms"])),
+        instances=tuple(map(Instance.model_validate, rows["unrecorded"])),
+        gone={row["hostname"]: Vm.model_validate(row) for row in rows["gone"]},
         listings=dict(observation.listings),
-        bases=tuple(Base.model_validate(row) for row in bases),
-        runs={row["state_key"]: Run.model_validate(row) for row in runs},
-        refusals=tuple(Refusal.model_validate(row) for row in refusals),
-        attendance={row.pop("course"): Attendance.model_validate(row) for row in attendance},
-        starts=_by_pool(starts),
-        asked={row.pop("pool"): Asked.model_validate(row) for row in asked},
-        api_up_since=api[0]["up_since"],
+        bases=tuple(map(Base.model_validate, rows["bases"])),
+        runs={row["state_key"]: Run.model_validate(row) for row in rows["runs"]},
+        refusals=tuple(map(Refusal.model_validate, rows["refusals"])),
+        attendance={row.pop("course"): Attendance.model_validate(row) for row in rows["attendance"]},
+        starts=_by_pool(rows["starts"]),
+        asked={row.pop("pool"): Asked.model_validate(row) for row in rows["asked"]},
+        api_up_since=rows["api"][0]["up_since"],
         observe_only=observation.observe_only,
         settle_s=observation.settle_s,
-        live_prices=tuple(LivePrice(**row) for row in prices),
-        usage=tuple(Usage(**row) for row in usage),
-        approval=Approval(**approval[0]) if approval else None,
+        live_prices=tuple(LivePrice(**row) for row in rows["prices"]),
+        usage=tuple(Usage(**row) for row in rows["usage"]),
+        approval=next((Approval(**row) for row in rows["approval"]), None),
     )
 
 
