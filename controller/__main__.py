@@ -24,9 +24,11 @@ from controller.loop import actuate_pool, reconcile_once
 from controller.notify.deliver import SLOW_S, deliver
 from controller.observe import observe_cloud
 from controller.runtime import Handler, Runtime
+from controller.tags import keep_tags
 from controller.wakeups import listen, watch_file
 from controller.world import World
 from schemas.settings import Settings
+from store.assignment import CHANNEL as ASSIGNMENT
 from store.credentials import CHANNEL as CREDENTIALS
 from store.db import UNREACHABLE, Db, open_db
 from store.lease import Lease
@@ -60,6 +62,7 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
             Handler("observe", lambda region: observe_cloud(world, region), ("look",), lambda: settings.listing_s),
             Handler("resolve", lambda pool: resolve_pool(world, pool), ("resolve",)),
             Handler("actuate", lambda pool: actuate_pool(world, actuator, pool), ("actuate",)),
+            Handler("tags", lambda _: keep_tags(world), (ASSIGNMENT, "tags"), keyed=False),
             Handler("notify", lambda _: deliver(world), (NOTICE,), lambda: SLOW_S, keyed=False),
             Handler(
                 "credentials", lambda _: follow_credentials(world, cipher), (CREDENTIALS,), lambda: settings.listing_s
@@ -69,7 +72,7 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
         )
         async with anyio.create_task_group() as group:
             group.start_soon(runtime.run)
-            group.start_soon(listen, settings.database_dsn, (*NOTIFIED, NOTICE, CREDENTIALS), runtime.wake)
+            group.start_soon(listen, settings.database_dsn, (*NOTIFIED, NOTICE, CREDENTIALS, ASSIGNMENT), runtime.wake)
             if settings.desired_file:
                 group.start_soon(watch_file, settings.desired_file.absolute(), runtime.wake)
             await stopping.wait()

@@ -69,7 +69,9 @@ async def commit_decision(world: World, snapshot: Snapshot, decision: Decision) 
     for action in decision.actions:
         by_kind[type(action)].append(action)
     async with fenced(world.db, world.lease) as conn:
-        for pool in sorted({a.pool for kind in (EndVm, MarkLost, EndAssignment, RebootVm) for a in by_kind[kind]}):
+        for pool in sorted(
+            {a.pool for kind in (EndVm, MarkLost, EndAssignment, RebootVm, AdoptVm) for a in by_kind[kind]}
+        ):
             await lock_pool(conn, pool)
         await lock_vms(conn, sorted({subject_of(action) for action in decision.actions}))
         for kind, write, reason in WRITES:

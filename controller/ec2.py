@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,6 +25,7 @@ CONFIG = Config(
 )
 PAGE = 1000
 T = TypeVar("T")
+ASSIGNMENT = "lablink:assignment"
 GONE = ("InvalidInstanceID.NotFound",)
 ABSENT = ("NoSuchEntity", "InvalidKeyPair.NotFound", "InvalidGroup.NotFound")
 
@@ -103,11 +105,22 @@ class Ec2:
         """Reboot these; one that is gone already is fine."""
         await self._call(f"rebooting {', '.join(instance_ids)}", self._each, "reboot_instances", region, instance_ids)
 
-    def _each(self, method: str, region: str, instance_ids: Sequence[str]) -> None:
+    async def tag_assignment(self, region: str, instance_id: str, value: str) -> None:
+        """Say on an instance whose it is; one that is gone already is fine."""
+        tags = [{"Key": ASSIGNMENT, "Value": value}]
+        await self._call(f"tagging {instance_id}", self._each, "create_tags", region, [instance_id], Tags=tags)
+
+    async def untag_assignment(self, region: str, instance_id: str) -> None:
+        """Say on an instance that it is nobody's; one that is gone already is fine."""
+        tags = [{"Key": ASSIGNMENT}]
+        await self._call(f"untagging {instance_id}", self._each, "delete_tags", region, [instance_id], Tags=tags)
+
+    def _each(self, method: str, region: str, instance_ids: Sequence[str], **more: Any) -> None:
         """One call an instance: AWS refuses a whole call for one id that it does not know."""
+        named = "Resources" if method.endswith("_tags") else "InstanceIds"
         for instance_id in instance_ids:
             try:
-                getattr(self._client("ec2", region), method)(InstanceIds=[instance_id])
+                getattr(self._client("ec2", region), method)(**{named: [instance_id]}, **more)
             except ClientError as error:
                 if _code(error) not in GONE:
                     raise
@@ -184,9 +197,9 @@ class Ec2:
             return boto3.Session(self.access_key, self.secret_key, region_name=region)
         return boto3.Session(keys.access_key_id, keys.secret_access_key, keys.session_token, region_name=region)
 
-    async def _call(self, what: str, work: Callable[..., T], *arguments: Any) -> T:
+    async def _call(self, what: str, work: Callable[..., T], *arguments: Any, **more: Any) -> T:
         try:
-            return await to_thread.run_sync(work, *arguments, abandon_on_cancel=True)
+            return await to_thread.run_sync(partial(work, *arguments, **more), abandon_on_cancel=True)
         except (ClientError, BotoCoreError) as error:
             cause = classify(f"{type(error).__name__}: {error}", Cause.PROVIDER)
             if cause is Cause.CREDENTIALS:
@@ -261,6 +274,7 @@ def _read_instance(raw: Mapping[str, Any], region: str, asked_at: datetime) -> I
         security_groups=_read_groups(raw),
         profile=raw.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2] or None,
         tags={name: tags[name] for name in MADE_WITH if name in tags},
+        assignment=tags.get(ASSIGNMENT),
         zone=raw.get("Placement", {}).get("AvailabilityZone"),
         public_ip=raw.get("PublicIpAddress"),
         private_ip=raw.get("PrivateIpAddress"),

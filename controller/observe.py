@@ -77,6 +77,7 @@ async def observe_region(world: World, region: str) -> None:
         world.sight.unseen.pop(region, None)
     await say_what_is_unseen(world)
     world.wake("reconcile", "")
+    world.wake("tags", "")
 
 
 async def say_what_is_unseen(world: World) -> None:
@@ -134,7 +135,7 @@ async def _find_namesakes(world: World, deployment: Deployment, lab: Lab, region
         if found:
             return "OtherDeployment", (
                 f"{len(found)} instances in {region}, such as {found[0]}, are of another deployment named {lab.deployment} "
-                f"({lab.environment}): restore its database, or give this one another `deployment` or `environment`; "
+                f"({lab.environment}): restore its database, take its VMs over (`lablink adopt`), or give this one another `deployment` or `environment`; "
                 "nothing is done until then"
             )
     return None

@@ -11,6 +11,7 @@ import typer
 
 from lablink import (
     access,
+    adopt,
     backup,
     desired,
     explain,
@@ -63,7 +64,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         fleet.uncordon,
     ),
     "Cloud": (doctor, infra.infra, importing.import_),
-    "Recovery": (backup.backup, backup.restore, backup.drill),
+    "Recovery": (backup.backup, backup.restore, backup.drill, adopt.adopt),
     "Desired state": (
         desired.validate,
         desired.preview,

@@ -25,6 +25,7 @@ from lablink.desired import DEFAULT_FILE, read_document
 from lablink.errors import Failed
 from lablink.fleet import Json
 from lablink.host import reach_postgres
+from lablink.named_instances import find_highest, list_named
 from lablink.output import print_json, print_line
 from lablink.programs import read_settings
 from sandbox.postgres import drop_database
@@ -189,7 +190,7 @@ def restore(
         chosen = choose_backup(vault, name)
         if not yes and not typer.confirm(f"Put {chosen} in the place of the present record?", err=True):
             raise Failed("Nothing was changed.")
-        highest = {} if offline else find_highest_numbers(vault.lab)
+        highest = {} if offline else find_highest(list_named(vault.lab))
         aside = restore_backup(vault, chosen, highest)
     kept = f" The former record is the database {aside}." if aside else ""
     print_line(
@@ -219,26 +220,6 @@ def restore_backup(vault: Vault, name: str, highest: dict[str, int]) -> str | No
     except BaseException:
         drop_database(dsn, fresh)
         raise
-
-
-def find_highest_numbers(lab: Lab) -> dict[str, int]:
-    """By pool, the highest number among the VMs that EC2 lists, ended ones too: names are never used twice."""
-    import boto3  # noqa: PLC0415 - a second that no other command waits for
-
-    make: Any = boto3.client
-    filters = [
-        {"Name": "tag:lablink:deployment", "Values": [lab.deployment]},
-        {"Name": "tag:lablink:environment", "Values": [lab.environment]},
-    ]
-    highest: dict[str, int] = {}
-    for region in sorted({pool.region for pool in lab.pools.values()}):
-        pages = make("ec2", region_name=region).get_paginator("describe_instances").paginate(Filters=filters)
-        for instance in (i for page in pages for r in page["Reservations"] for i in r["Instances"]):
-            tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
-            number = tags.get("lablink:hostname", "").rpartition("-")[2]
-            if number.isdecimal() and (pool := tags.get("lablink:pool")):
-                highest[pool] = max(highest.get(pool, 0), int(number))
-    return highest
 
 
 def drill(to: To = "", file: File = DEFAULT_FILE) -> None:

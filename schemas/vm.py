@@ -139,6 +139,7 @@ class Instance(Frozen):
     security_groups: tuple[str, ...] | None = None
     profile: str | None = None
     tags: dict[str, str] = {}  # those of `MADE_WITH` that it has
+    assignment: str | None = None  # tag lablink:assignment, see `schemas.token.assignment_tag`
     zone: str | None = None
     public_ip: str | None = None
     private_ip: str | None = None

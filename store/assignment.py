@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from schemas.assignment import Assignment, AssignmentStatus
+from store.assignment_tag import recognise
 from store.course import EXPECTED, reserve_seats
 from store.db import Connection, fetch, fetch_one, notify
 from store.event import write_event
@@ -70,7 +71,9 @@ async def request_seats(conn: Connection, claims: Sequence[Claim]) -> dict[str, 
     was changed. A fresh command accepts an offer. A new code of a seated person wakes the held call of its VM.
     """
     made: dict[str, Assignment] = {}
-    for row in await fetch(conn, REQUEST, {name: [getattr(c, name) for c in claims] for name in Claim.__slots__}):
+    columns = {name: [getattr(c, name) for c in claims] for name in Claim.__slots__}
+    await recognise(conn, columns)
+    for row in await fetch(conn, REQUEST, columns):
         accepted = row.pop("accepted")
         one = made[row["email"]] = Assignment(**row)
         if accepted:
@@ -235,7 +238,7 @@ class Errand:
 
 
 ERRANDS = """
-SELECT v.hostname, v.phase IN ('lost', 'gone') AS ended, a.crd_code, a.pin, a.code_version
+SELECT v.hostname, v.phase IN ('lost', 'gone') AS ended, nullif(a.crd_code, '') AS crd_code, a.pin, a.code_version
   FROM vm v LEFT JOIN assignment a ON a.hostname = v.hostname AND a.status = 'active'
  WHERE v.hostname = ANY(%s)
 """

@@ -23,6 +23,7 @@ from schemas.decision import (
     RecordInstance,
     StartVm,
 )
+from store.assignment_tag import reread_assignments
 from store.db import Connection, fetch
 
 CREATE = """
@@ -129,10 +130,12 @@ ADOPT = """
 WITH p AS (UPDATE pool SET counter = greatest(counter, %(number)s), shards = greatest(shards, %(shard)s)
             WHERE name = %(pool)s RETURNING name, generation),
      v AS (INSERT INTO vm (hostname, pool, region, shard, generation, spec_hash, spec, phase, reason,
-                           instance_id, public_ip, private_ip, zone, launched_at)
+                           instance_id, public_ip, private_ip, zone, launched_at, ready_at)
            SELECT %(hostname)s, p.name, i.region, %(shard)s, coalesce(i.generation, p.generation), %(spec_hash)s, %(spec)s,
-                  'live', %(reason)s, i.instance_id, i.public_ip, i.private_ip, i.zone, i.launched_at
-             FROM p, instance i WHERE i.instance_id = %(instance_id)s
+                  'live', %(reason)s, i.instance_id, i.public_ip, i.private_ip, i.zone, i.launched_at,
+                  -- Older than the record: that it never called proves nothing, and somebody may be at work on it.
+                  CASE WHEN i.launched_at < d.created_at THEN i.launched_at END
+             FROM p, deployment d, instance i WHERE i.instance_id = %(instance_id)s
            ON CONFLICT (hostname) DO UPDATE
               SET phase = 'live', reason = excluded.reason, instance_id = excluded.instance_id, ended_at = NULL,
                   public_ip = excluded.public_ip, private_ip = excluded.private_ip, zone = excluded.zone,
@@ -144,12 +147,15 @@ INSERT INTO seat (hostname, pool) SELECT hostname, pool FROM v RETURNING hostnam
 
 
 async def adopt_vms(conn: Connection, adopts: Sequence[AdoptVm]) -> list[str]:
-    """A `live` row for an instance that had none (or a gone one revived), with a closed seat until it polls."""
-    return await _each(
-        conn,
-        ADOPT,
-        [a.model_dump(exclude={"kind", "spec"}) | {"spec": Jsonb(a.spec.model_dump(mode="json"))} for a in adopts],
-    )
+    """A `live` row for an instance that had none (or a gone one revived), with a closed seat until it polls.
+
+    One that its tag says is somebody's is taken at once. The caller holds the pools' locks.
+    """
+    specs = [Jsonb(one.spec.model_dump(mode="json")) for one in adopts]
+    plain = [one.model_dump(exclude={"kind", "spec"}) for one in adopts]
+    adopted = await _each(conn, ADOPT, [one | {"spec": spec} for one, spec in zip(plain, specs, strict=True)])
+    await reread_assignments(conn)
+    return adopted
 
 
 START = """

@@ -13,22 +13,23 @@ WITH seen AS (
      -- An instance may be on two pages when something changes between their reads.
      SELECT DISTINCT ON (instance_id) * FROM jsonb_to_recordset(%(seen)s) AS s (
             instance_id text, hostname text, pool text, generation bigint, state text, instance_type text, image_id text,
-            security_groups text[], profile text, tags jsonb, zone text, public_ip text, private_ip text,
+            security_groups text[], profile text, tags jsonb, assignment text, zone text, public_ip text, private_ip text,
             launched_at timestamptz)),
 upsert AS (
      INSERT INTO instance AS i (instance_id, region, hostname, pool, generation, state, instance_type, image_id,
-                                security_groups, profile, tags, zone, public_ip, private_ip, launched_at, first_seen_at)
+                                security_groups, profile, tags, assignment, zone, public_ip, private_ip, launched_at,
+                                first_seen_at)
      SELECT instance_id, %(region)s, hostname, pool, generation, state, instance_type, image_id,
-            security_groups, profile, tags, zone, public_ip, private_ip, launched_at, %(taken_at)s FROM seen
+            security_groups, profile, tags, assignment, zone, public_ip, private_ip, launched_at, %(taken_at)s FROM seen
      ON CONFLICT (instance_id) DO UPDATE
         SET hostname = excluded.hostname, pool = excluded.pool, state = excluded.state,
             instance_type = excluded.instance_type, image_id = excluded.image_id,
             security_groups = excluded.security_groups, profile = excluded.profile, tags = excluded.tags,
-            zone = excluded.zone, public_ip = excluded.public_ip, private_ip = excluded.private_ip, missing_since = NULL
-      WHERE (i.hostname, i.pool, i.state, i.instance_type, i.image_id, i.security_groups, i.profile, i.tags, i.zone,
+            assignment = excluded.assignment, zone = excluded.zone, public_ip = excluded.public_ip, private_ip = excluded.private_ip, missing_since = NULL
+      WHERE (i.hostname, i.pool, i.state, i.instance_type, i.image_id, i.security_groups, i.profile, i.tags, i.assignment, i.zone,
              i.public_ip, i.private_ip, i.missing_since)
             IS DISTINCT FROM (excluded.hostname, excluded.pool, excluded.state, excluded.instance_type, excluded.image_id,
-                              excluded.security_groups, excluded.profile, excluded.tags, excluded.zone,
+                              excluded.security_groups, excluded.profile, excluded.tags, excluded.assignment, excluded.zone,
                               excluded.public_ip, excluded.private_ip, NULL)
   RETURNING i.instance_id),
 missing AS (

@@ -21,7 +21,6 @@ from lablink.backup import (
     Vault,
     choose_backup,
     drill,
-    find_highest_numbers,
     find_place,
     make_backup,
     prune_backups,
@@ -30,6 +29,7 @@ from lablink.backup import (
 )
 from lablink.backup_place import FolderPlace
 from lablink.errors import Failed
+from lablink.named_instances import find_highest, list_named
 from sandbox.postgres import drop_database
 from schemas.document import parse_lab
 from schemas.settings import Settings
@@ -229,7 +229,7 @@ def test_names_that_aws_knows_are_never_used_again(vault: Vault, aws: str) -> No
             ImageId="ami-0601752c11b394251", MinCount=1, MaxCount=1,
             TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": k, "Value": v} for k, v in named.items()]}],
         )  # fmt: skip
-    assert find_highest_numbers(vault.lab) == {"client": 31}
+    assert find_highest(list_named(vault.lab)) == {"client": 31}
 
 
 def test_the_drill_rehearses_it_all_and_touches_nothing(
