@@ -1,5 +1,7 @@
 """Asks AWS whose keys these are (STS GetCallerIdentity), in a worker thread. boto3 is loaded when it is first needed: few calls do."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import anyio
@@ -29,8 +31,12 @@ async def ask_identity(keys: AwsKeys | None, region: str) -> AwsIdentity:
     return await anyio.to_thread.run_sync(_ask, keys, region, abandon_on_cancel=True)
 
 
-def open_client(service: str, keys: AwsKeys | None, region: str) -> Any:
-    """With these keys, or without any with what boto3 finds on this machine. Calls end within seconds."""
+Clients = Callable[[str, str], Any]
+"""boto3's client of a service in a region."""
+
+
+def open_clients(keys: AwsKeys | None) -> Clients:
+    """With these keys, or without any with what boto3 finds on this machine. Their calls end within seconds; for one thread."""
     import boto3  # noqa: PLC0415 - tens of MB that an API process at rest does without
     from botocore.config import Config  # noqa: PLC0415
 
@@ -40,15 +46,15 @@ def open_client(service: str, keys: AwsKeys | None, region: str) -> Any:
         "aws_secret_access_key": keys and keys.secret_access_key,
         "aws_session_token": keys and keys.session_token,
     }
-    make: Any = boto3.Session(**own, region_name=region).client
-    return make(service, config=config)
+    make: Any = boto3.Session(**own).client
+    return cache(lambda service, region: make(service, region_name=region, config=config))
 
 
 def _ask(keys: AwsKeys | None, region: str) -> AwsIdentity:
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
 
     try:
-        found = open_client("sts", keys, region).get_caller_identity()
+        found = open_clients(keys)("sts", region).get_caller_identity()
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from api.aws_identity import open_client
+from api.aws_identity import Clients, open_clients
 from schemas.credentials import AwsKeys
 from schemas.frozen import Frozen
 from schemas.lab import Demand, Lab
@@ -28,8 +28,12 @@ FAMILIES = (
     (r"x\d", "X", "L-7295265B", "L-E3A00192"),
     (r"(a|c|d|h|i|im|is|m|r|t|z)\d", "Standard (A, C, D, H, I, M, R, T, Z)", "L-1216C47A", "L-34B43A08"),
 )
-NO_PERMISSION = "the keys lack the permission servicequotas:GetServiceQuota"
-DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+DENIED = "AWS does not tell these keys: they lack the permission servicequotas:GetServiceQuota"
+WHY = {
+    "AccessDenied": DENIED,
+    "AccessDeniedException": DENIED,
+    "NoSuchResourceException": "AWS does not say: it knows no such quota in this region",
+}
 
 
 class Quota(Frozen):
@@ -83,16 +87,17 @@ async def read_quotas(keys: AwsKeys | None, lab: Lab) -> list[Quota]:
 
 
 def _read(keys: AwsKeys | None, lab: Lab) -> list[Quota]:
-    return [_read_one(keys, lab, key, names) for key, names in find_quotas(lab).items()]
+    clients = open_clients(keys)
+    return [_read_one(clients, lab, key, names) for key, names in find_quotas(lab).items()]
 
 
-def _read_one(keys: AwsKeys | None, lab: Lab, key: Key, pools: list[str]) -> Quota:
+def _read_one(clients: Clients, lab: Lab, key: Key, pools: list[str]) -> Quota:
     region, family, market, code = key
     most = Counter[str]()
     for name in pools:
         most[lab.pools[name].instance_type[0]] += count_most(lab, name)
-    limit, why = _ask(_ask_limit, keys, region, code)
-    vcpus, _ = _ask(_ask_vcpus, keys, region, list(most))
+    limit, why = _ask(_ask_limit, clients("service-quotas", region), code)
+    vcpus, _ = _ask(_ask_vcpus, clients("ec2", region), list(most))
     wanted = (
         sum(number * vcpus[kind] for kind, number in most.items()) if vcpus and vcpus.keys() >= most.keys() else None
     )
@@ -101,22 +106,21 @@ def _read_one(keys: AwsKeys | None, lab: Lab, key: Key, pools: list[str]) -> Quo
 
 def _ask(call: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
     """What AWS says, or None and why it does not."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see `open_client`
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see `open_clients`
 
     try:
         return call(*arguments), ""
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        return None, NO_PERMISSION if code in DENIED else f"AWS does not say ({code})"
+        return None, WHY.get(code, f"AWS does not say ({code})")
     except BotoCoreError as error:
         return None, f"AWS could not be asked ({type(error).__name__})"
 
 
-def _ask_limit(keys: AwsKeys | None, region: str, code: str) -> float:
-    client = open_client("service-quotas", keys, region)
+def _ask_limit(client: Any, code: str) -> float:
     return float(client.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"])
 
 
-def _ask_vcpus(keys: AwsKeys | None, region: str, types: list[str]) -> dict[str, int]:
-    found = open_client("ec2", keys, region).describe_instance_types(InstanceTypes=types)["InstanceTypes"]
+def _ask_vcpus(client: Any, types: list[str]) -> dict[str, int]:
+    found = client.describe_instance_types(InstanceTypes=types)["InstanceTypes"]
     return {str(one["InstanceType"]): int(one["VCpuInfo"]["DefaultVCpus"]) for one in found}

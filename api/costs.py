@@ -6,7 +6,7 @@ from litestar import Request, get, post
 from litestar.params import FromPath
 
 from api.errors import ConflictError
-from api.outlook import View
+from api.outlook import Outlook, View
 from api.paging import Limit, NameCursor, NumberCursor
 from api.parts import AnyDb, TheOutlook
 from controller.decide.budget import read_prices
@@ -29,6 +29,11 @@ AnyRequest = Request[Any, Any, Any]
 @get("/costs")
 async def get_costs(db: AnyDb, outlook: TheOutlook) -> dict[str, Any]:
     """In USD; the month is AWS's, in UTC. What has no price is named in `unpriced` and counts for nothing."""
+    return await reckon_all(db, outlook)
+
+
+async def reckon_all(db: Db, outlook: Outlook) -> dict[str, Any]:
+    """The answer of `GET /costs`, which pages show, too."""
     view = await outlook.read()
     snapshot = await _with_usage(db, view)
     prices, costs = read_prices(snapshot), reckon(snapshot)
@@ -121,25 +126,30 @@ def _describe_use(prices: PriceList, used: UsedVm | UsedSeat) -> dict[str, Any]:
 @post("/desired/approve/{number:int}", status_code=200, scope=Scope.ADMIN)
 async def post_approve(request: AnyRequest, db: AnyDb, number: FromPath[int]) -> dict[str, Any]:
     """Let the version in force cost what it wants to; growth that waited for this goes on."""
+    await approve_version(db, request.state.actor, number)
+    return {"version": number, "message": f"version {number} is approved"}
+
+
+async def approve_version(db: Db, actor: str, number: int) -> None:
+    """Raises ConflictError where it is not in force, or waits for nothing."""
     async with transaction(db) as conn:
         newest = await read_newest(conn)
         if newest is None or newest.version != number:
             in_force = f"version {newest.version} is in force" if newest else "no version is in force"
             raise ConflictError(f"version {number} cannot be approved: {in_force}")
-        if not await approve(conn, number, request.state.actor):
+        if not await approve(conn, number, actor):
             raise ConflictError(f"version {number} waits for no approval")
         approval = await read_approval(conn, number)
         assert approval is not None  # it was just approved
         more = f"${approval.wanted_usd - approval.cleared_usd:,.2f}"
         await write_event(
             conn,
-            request.state.actor,
+            actor,
             "desired",
             "VersionApproved",
             f"version {number} may cost up to {more} an hour more",
         )
         await notify(conn, RECONCILE)
-    return {"version": number, "message": f"version {number} is approved"}
 
 
 def _round(usd: float | None) -> float | None:

@@ -9,10 +9,10 @@ from enum import StrEnum
 from schemas.assignment import AssignmentStatus
 from schemas.vm import GpuHealth, VmStatus
 from store.line import Followed
+from store.tenancy import SOON
 
 PROMPT_S = 10.0  # a VM that asks is told within a moment
 PATIENCE_S = 180.0  # a reporter that restarts the client, and the desktop's start
-SOON_S = 15 * 60.0
 
 
 class Delivery(StrEnum):
@@ -42,7 +42,7 @@ def list_warnings(one: Followed) -> list[str]:
         (host and one.gpu_health == GpuHealth.UNHEALTHY, "the GPU of your computer does not work"),
         (one.assignment.warning, f"{one.assignment.warning}; save your work"),
         (
-            _ends_soon(one) and not one.assignment.warning,
+            ends_soon(one) and not one.assignment.warning,
             f"your session ends in {round((one.left_s or 0) / 60)} min; save your work",
         ),
         (one.assignment.lapsed, "a computer was held for you, but no fresh command came; send one to be served again"),
@@ -56,5 +56,7 @@ def _not_asking(one: Followed) -> str:
     return "your computer does not ask for its new command; have it rebooted"
 
 
-def _ends_soon(one: Followed) -> bool:
-    return one.assignment.status is AssignmentStatus.ACTIVE and one.left_s is not None and one.left_s < SOON_S
+def ends_soon(one: Followed) -> bool:
+    """Whether the session's own deadline is near: from then on its person may push it."""
+    active = one.assignment.status is AssignmentStatus.ACTIVE
+    return active and one.left_s is not None and one.left_s <= SOON.total_seconds()

@@ -9,7 +9,7 @@ from api.answers import VersionMade
 from api.desired import accept
 from api.errors import BadInputError, NotFoundError
 from api.in_force import DesiredInForce
-from schemas.document import edit_lab, parse_lab
+from schemas.document import Parsed, edit_lab, parse_lab
 from schemas.lab import Demand, Lab
 from store.db import Db
 from store.desired import Change, DesiredConflict, InForce
@@ -42,8 +42,13 @@ async def edit_in_force(
 
 
 def _make_change(in_force: InForce, edit: Edit, actor: str) -> Change:
-    text = edit_lab(in_force.yaml, edit(in_force.lab))
-    return Change(text, parse_lab(text).lab, actor, "api")
+    draft = make_draft(in_force, edit)
+    return Change(draft.text, draft.lab, actor, "api")
+
+
+def make_draft(in_force: InForce, edit: Edit) -> Parsed:
+    """The document with the edit in it, judged. Raises InvalidDocument. Slow for large ones: for a worker thread."""
+    return parse_lab(edit_lab(in_force.yaml, edit(in_force.lab)))
 
 
 def edit_pool(name: str, fields: Mapping[str, Any]) -> Edit:

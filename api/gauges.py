@@ -10,6 +10,7 @@ from litestar.params import FromPath, QueryParameter
 from api.errors import NotFoundError
 from api.log_reading import find_span
 from api.parts import AnyDb
+from store.db import Db
 from store.metric import KEPT_DAYS, MOST_POINTS, SLOT_S, read_gauges
 from store.startup import read_startup
 
@@ -23,6 +24,11 @@ POINTS = 300  # of a series, where the caller does not say
 @get("/vms/{hostname:str}/gauges")
 async def get_gauges(db: AnyDb, hostname: FromPath[str], since: Since = None, step: Step = None) -> dict[str, Any]:
     """Gauges by name as points `[time, mean over the step]`. The step grows where a series would have more than 2,000 points."""
+    return await read_series(db, hostname, since, step)
+
+
+async def read_series(db: Db, hostname: str, since: datetime | None = None, step: int | None = None) -> dict[str, Any]:
+    """The answer of `GET …/gauges`, which pages plot, too. Raises NotFoundError."""
     now = datetime.now(UTC)
     begins = choose_begin(since, now)
     step_s = choose_step(step, (now - begins).total_seconds())

@@ -14,6 +14,7 @@ from api.errors import BadInputError, ConflictError
 from api.fields import read_values
 from api.in_force import DesiredInForce
 from api.openapi import ForPeopleToo, reading
+from api.pages.desk import show_desk
 from api.parts import AnyDb, TheDesired
 from api.requests import wants_json
 from schemas.access import Scope
@@ -113,7 +114,8 @@ async def _read_lab(desired: DesiredInForce) -> Lab:
 def _answer(request: AnyRequest, body: dict[str, Any]) -> Response[Any] | Template:
     if wants_json(request):
         return Response(body)
-    return Template("done.html", context=body)
+    pools = body.get("pools") or [body["pool"]]
+    return show_desk(request, "admin/done.html", message=body["message"], version=body["version"], pools=pools)
 
 
 ROUTES = [post_launch, post_destroy]

@@ -10,7 +10,7 @@ from api.answers import Page, PoolDeclared, PoolShown, Retried, VersionMade
 from api.desired import read_match
 from api.edits import BOUNDS, edit_in_force, edit_pool
 from api.errors import BadInputError, NotFoundError
-from api.outlook import View
+from api.outlook import Outlook, View
 from api.paging import Limit, NameCursor, page
 from api.parts import AnyDb, TheDesired, TheOutlook
 from controller.decide.work import BROKEN
@@ -20,7 +20,7 @@ from schemas.values import Flag, Size
 from schemas.vm import Bucket
 from schemas.yaml_hidden import HIDDEN
 from store.assignment import RECONCILE, release_vm
-from store.db import Connection, notify, transaction
+from store.db import Connection, Db, notify, transaction
 from store.event import write_event
 from store.pool import retry_pool
 from store.seat import drain_seat, lock_pool
@@ -111,6 +111,11 @@ async def post_retry(request: Request[Any, Any, Any], db: AnyDb, outlook: TheOut
 
     Nobody's working VM is ended: one that somebody has is given up only when its instance is gone.
     """
+    return await retry(db, outlook, request.state.actor, name)
+
+
+async def retry(db: Db, outlook: Outlook, actor: str, name: str) -> Retried:
+    """Raises NotFoundError."""
     view = await outlook.read()
     if name not in view.decision.pools:
         raise NotFoundError(f"there is no pool {name!r}")
@@ -121,9 +126,9 @@ async def post_retry(request: Request[Any, Any, Any], db: AnyDb, outlook: TheOut
     async with transaction(db) as conn:
         await lock_pool(conn, name)  # before the pool's row, as the controller does
         await retry_pool(conn, name)
-        given_up = [one.subject for one in broken if await _give_up(conn, name, one, request.state.actor)]
+        given_up = [one.subject for one in broken if await _give_up(conn, name, one, actor)]
         message = f"tried again without waiting; given up: {', '.join(given_up) or 'no VM'}"
-        await write_event(conn, request.state.actor, f"pool/{name}", "RetryAsked", message)
+        await write_event(conn, actor, f"pool/{name}", "RetryAsked", message)
         await notify(conn, RECONCILE, name)
     return Retried(message=message, replaced=given_up)
 

@@ -6,14 +6,14 @@ from litestar import Request, delete, get, post
 from litestar.params import FromPath, JSONBody
 from pydantic import Field
 
-from api.api_tokens import digest_of, draw_token
+from api.api_tokens import ApiTokens, digest_of, draw_token
 from api.errors import ConflictError, NotFoundError
 from api.parts import AnyDb, TheApiTokens
 from schemas.access import Scope
 from schemas.frozen import Frozen
 from schemas.values import PositiveDuration
 from store.api_token import create_token, list_tokens, revoke_token
-from store.db import transaction
+from store.db import Db, transaction
 from store.event import write_event
 
 AnyRequest = Request[Any, Any, Any]
@@ -41,7 +41,12 @@ async def post_token(
     request: AnyRequest, data: JSONBody[NewToken], db: AnyDb, api_tokens: TheApiTokens
 ) -> dict[str, Any]:
     """Make a token. `token` is its text, which is shown this once and stored nowhere."""
-    text, actor = draw_token(), request.state.actor
+    return await make_token(db, api_tokens, request.state.actor, data)
+
+
+async def make_token(db: Db, api_tokens: ApiTokens, actor: str, data: NewToken) -> dict[str, Any]:
+    """The token with its text. Raises ConflictError where the name is taken."""
+    text = draw_token()
     async with transaction(db) as conn:
         made = await create_token(conn, data.name, data.scope, digest_of(text), author=actor, lasts=data.expires_in)
         if made is None:
@@ -55,12 +60,17 @@ async def post_token(
 @delete("/tokens/{name:str}", status_code=200, scope=Scope.ADMIN)
 async def delete_token(request: AnyRequest, db: AnyDb, api_tokens: TheApiTokens, name: FromPath[str]) -> dict[str, str]:
     """Revoke a token: from now on it opens nothing, in no process."""
+    await revoke(db, api_tokens, request.state.actor, name)
+    return {"message": f"token {name} is revoked"}
+
+
+async def revoke(db: Db, api_tokens: ApiTokens, actor: str, name: str) -> None:
+    """Raises NotFoundError."""
     async with transaction(db) as conn:
         if not await revoke_token(conn, name):
             raise NotFoundError(f"there is no token {name!r}")
-        await write_event(conn, request.state.actor, f"token/{name}", "TokenRevoked", "it opens nothing any more")
+        await write_event(conn, actor, f"token/{name}", "TokenRevoked", "it opens nothing any more")
     api_tokens.forget()
-    return {"message": f"token {name} is revoked"}
 
 
 ROUTES = [get_tokens, post_token, delete_token]

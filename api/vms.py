@@ -8,6 +8,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from api.answers import Message, Page, VmShown
 from api.binder import Binder
 from api.errors import ConflictError, NotFoundError
+from api.in_force import DesiredInForce
 from api.outlook import View
 from api.paging import Limit, NameCursor, page
 from api.parts import AnyDb, TheBinder, TheDesired, TheOutlook
@@ -76,23 +77,32 @@ async def find_present(db: Db, hostname: str) -> Vm:
 @post("/vms/{hostname:str}/cordon", status_code=200, scope=Scope.OPERATE)
 async def post_cordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -> Message:
     """Give this VM to nobody from now on; who has it keeps it."""
+    return await cordon(db, request.state.actor, hostname)
+
+
+async def cordon(db: Db, actor: str, hostname: str) -> Message:
+    """Raises, as the others here, NotFoundError or ConflictError."""
     vm = await find_present(db, hostname)
     async with transaction(db) as conn:
         await lock_pool(conn, vm.pool)
         cordoned = await cordon_vm(conn, hostname, True)
         await close_seat(conn, vm.pool, hostname)  # after: a poll at this moment waits for the row, and frees no seat
         if cordoned:
-            await tell(conn, request, vm, "Cordoned", "nobody is given it until it is uncordoned")
+            await tell(conn, actor, vm, "Cordoned", "nobody is given it until it is uncordoned")
     return Message(message=f"{hostname} is cordoned")
 
 
 @post("/vms/{hostname:str}/uncordon", status_code=200, scope=Scope.OPERATE)
 async def post_uncordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str]) -> Message:
     """Let this VM be given again; if it waits, it is free at once."""
+    return await uncordon(db, request.state.actor, hostname)
+
+
+async def uncordon(db: Db, actor: str, hostname: str) -> Message:
     vm = await find_present(db, hostname)
     async with transaction(db) as conn:
         if await cordon_vm(conn, hostname, False):
-            await tell(conn, request, vm, "Uncordoned", "it can be given to people again")
+            await tell(conn, actor, vm, "Uncordoned", "it can be given to people again")
             await notify(conn, CHANNEL, hostname)
     return Message(message=f"{hostname} is uncordoned")
 
@@ -100,8 +110,12 @@ async def post_uncordon(request: AnyRequest, db: AnyDb, hostname: FromPath[str])
 @post("/vms/{hostname:str}/release", status_code=200, scope=Scope.OPERATE)
 async def post_release(request: AnyRequest, db: AnyDb, binder: TheBinder, hostname: FromPath[str]) -> Message:
     """End the assignment; a clean VM takes this one's place."""
+    return await release(db, binder, request.state.actor, hostname)
+
+
+async def release(db: Db, binder: Binder, actor: str, hostname: str) -> Message:
     vm = await find_present(db, hostname)
-    if not await _release(request, db, binder, vm, "released by an admin"):
+    if not await _release(db, binder, vm, actor, "released by an admin"):
         raise ConflictError(f"nobody has {hostname}: there is nothing to release")
     return Message(message=f"{hostname} is released and will be replaced")
 
@@ -111,22 +125,30 @@ async def post_replace(
     request: AnyRequest, db: AnyDb, binder: TheBinder, hostname: FromPath[str], force: Force = False
 ) -> Message:
     """Put a new VM in its place. Somebody's VM only with `force`, which ends the assignment."""
+    return await replace(db, binder, request.state.actor, hostname, force=force)
+
+
+async def replace(db: Db, binder: Binder, actor: str, hostname: str, *, force: bool) -> Message:
     vm = await find_present(db, hostname)
     async with transaction(db) as conn:
         drained = await drain_seat(conn, vm.pool, hostname)
         if drained:
-            await tell(conn, request, vm, "ReplaceAsked", "an admin asked for a new one in its place")
+            await tell(conn, actor, vm, "ReplaceAsked", "an admin asked for a new one in its place")
         taken = not drained and await read_seat(conn, hostname) is Seat.TAKEN
     if taken and not force:
         raise ConflictError(f"{hostname} is somebody's: release it, or replace it with ?force=true")
     if taken:
-        await _release(request, db, binder, vm, "replaced by an admin")
+        await _release(db, binder, vm, actor, "replaced by an admin")
     return Message(message=f"{hostname} will be replaced")
 
 
 @post("/vms/{hostname:str}/reboot", status_code=200, scope=Scope.OPERATE)
 async def post_reboot(request: AnyRequest, db: AnyDb, desired: TheDesired, hostname: FromPath[str]) -> Message:
     """Reboot it, whoever has it; the assignment stays. The controller tells AWS, within seconds."""
+    return await reboot(db, desired, request.state.actor, hostname)
+
+
+async def reboot(db: Db, desired: DesiredInForce, actor: str, hostname: str) -> Message:
     vm = await find_present(db, hostname)
     if vm.phase is not Phase.LIVE:
         raise ConflictError(f"{hostname} has no instance yet: there is nothing to reboot")
@@ -136,20 +158,20 @@ async def post_reboot(request: AnyRequest, db: AnyDb, desired: TheDesired, hostn
         raise ConflictError(f"pool {vm.pool} is paused, so nothing is done to {hostname}: resume the pool first")
     async with transaction(db) as conn:
         if await ask_reboot(conn, hostname):  # one that is asked for already is made once
-            await tell(conn, request, vm, "RebootAsked", "an admin asked for a reboot")
+            await tell(conn, actor, vm, "RebootAsked", "an admin asked for a reboot")
     return Message(message=f"{hostname} will be rebooted")
 
 
-async def _release(request: AnyRequest, db: Db, binder: Binder, vm: Vm, reason: str) -> bool:
+async def _release(db: Db, binder: Binder, vm: Vm, actor: str, reason: str) -> bool:
     async with transaction(db) as conn:
-        released = await release_vm(conn, vm.pool, vm.hostname, request.state.actor, reason)
+        released = await release_vm(conn, vm.pool, vm.hostname, actor, reason)
     await binder.bind(vm.pool)
     return released
 
 
-async def tell(conn: Connection, request: AnyRequest, vm: Vm, reason: str, message: str) -> None:
+async def tell(conn: Connection, actor: str, vm: Vm, reason: str, message: str) -> None:
     """The event of an admin's act; wakes the controller for the pool."""
-    await write_event(conn, request.state.actor, f"vm/{vm.hostname}", reason, message)
+    await write_event(conn, actor, f"vm/{vm.hostname}", reason, message)
     await notify(conn, RECONCILE, vm.pool)
 
 

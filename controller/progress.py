@@ -8,9 +8,8 @@ from typing import Any
 from controller.errors import HOST, Failure, read_failures
 from store.actuation import Created, record_created
 from store.db import Connection
-from store.event import write_event
+from store.event import TERRAFORM, write_event
 
-ACTOR = "terraform"
 WORDS = {"create": ("Creating", "Created"), "delete": ("Deleting", "Deleted"), "import": ("Importing", "Imported")}
 FAILED = {"create": "CreateFailed", "delete": "DeleteFailed", "import": "ImportFailed"}
 
@@ -67,7 +66,7 @@ class Progress:
         events, created = list(self._events), list(self._created)
         async with conn.pipeline():
             for subject, reason, text in events:
-                await write_event(conn, ACTOR, subject, reason, text, {"run": self.run_id, "pool": self.pool})
+                await write_event(conn, TERRAFORM, subject, reason, text, {"run": self.run_id, "pool": self.pool})
             if created:
                 await record_created(conn, created)
         del self._events[: len(events)]

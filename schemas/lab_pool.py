@@ -153,6 +153,8 @@ class Session(Declared):
     """The longest that an assignment lasts."""
     idle: PositiveDuration | None = None
     """How long the software may be unused before the assignment ends."""
+    extend: Duration = parse_duration("30m")
+    """By how much people may push the end by `max` themselves, in its last half hour and while nobody waits; `0s`: not at all."""
     after: Literal["replace", "reboot", "keep"] = "replace"
     """`replace`: the next user gets a clean VM."""
 

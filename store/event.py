@@ -9,6 +9,7 @@ from schemas.status import Event
 from store.db import Connection, fetch, notify
 
 CHANNEL = "event"
+TERRAFORM = "terraform"  # the actor of each resource that it makes and ends
 INSERT = "INSERT INTO event (actor, subject, reason, message, detail) VALUES (%s, %s, %s, %s, %s)"
 
 
@@ -20,7 +21,8 @@ async def write_event(
     await notify(conn, CHANNEL)
 
 
-WANTED = """(%(subject)s::text IS NULL OR subject = %(subject)s)
+WANTED = """(%(subject)s::text IS NULL OR subject = %(subject)s) AND (%(before)s::bigint IS NULL OR id < %(before)s)
+   AND (%(but)s::text IS NULL OR actor <> %(but)s)
    AND (%(pool)s::text IS NULL OR subject = 'pool/' || %(pool)s
         OR subject IN (SELECT 'vm/' || hostname FROM vm WHERE vm.pool = %(pool)s))"""
 READ = f"SELECT * FROM event WHERE id > %(after)s AND {WANTED} ORDER BY id LIMIT %(limit)s"
@@ -35,9 +37,14 @@ async def read_events(
     after: int | None = None,
     subject: str | None = None,
     pool: str | None = None,
+    before: int | None = None,
+    but: str | None = None,
     limit: int = 100,
 ) -> Sequence[Event]:
-    """Events in order: those after a cursor, or without one the newest `limit`; of a subject, or of a pool with its VMs."""
+    """Events in order: those after a cursor, or without one the newest `limit` (`before` another); of a subject, or of a pool with its VMs.
+
+    `but` leaves out those of one actor.
+    """
     sql = READ_NEWEST if after is None else READ
-    params = {"after": after, "subject": subject, "pool": pool, "limit": limit}
+    params = {"after": after, "subject": subject, "pool": pool, "before": before, "but": but, "limit": limit}
     return [Event(**row) for row in await fetch(conn, sql, params)]

@@ -135,10 +135,28 @@ RETURNING {COLUMNS}
 async def extend_session(conn: Connection, assignment: UUID, by: timedelta, actor: str) -> Assignment | None:
     """Push the deadline of a session, to `LONGEST_AHEAD` from now at most; None where that cannot be, and nothing is changed."""
     row = await fetch_one(conn, EXTEND, {"id": assignment, "by": by, "ahead": LONGEST_AHEAD})
-    if row is None:
-        return None
-    await write_event(
-        conn, actor, f"vm/{row['hostname']}", "Extended", f"the session ends at {row['ends_at']:%F %T} UTC"
-    )
-    await notify(conn, CHANNEL, row["hostname"])
-    return Assignment(**row)
+    return await _tell_extended(conn, Assignment(**row), actor) if row else None
+
+
+SOON = timedelta(minutes=30)
+PROLONG = f"""
+UPDATE assignment a SET ends_at = greatest(ends_at, now()) + %(by)s
+ WHERE id = %(id)s AND status = 'active' AND ends_at <= now() + %(soon)s
+   AND NOT EXISTS (SELECT FROM assignment w WHERE w.pool = a.pool AND w.status = 'waiting')
+RETURNING {COLUMNS}
+"""
+
+
+async def prolong_session(conn: Connection, assignment: UUID, by: timedelta) -> Assignment | None:
+    """The person's own push: of a session that ends `SOON`, while nobody waits in the pool. None otherwise."""
+    row = await fetch_one(conn, PROLONG, {"id": assignment, "by": by, "soon": SOON})
+    return await _tell_extended(conn, Assignment(**row), "user") if row else None
+
+
+async def _tell_extended(conn: Connection, extended: Assignment, actor: str) -> Assignment:
+    """The controller takes a warning back that does not hold any more."""
+    until = f"the session ends at {extended.ends_at:%F %T} UTC"
+    await write_event(conn, actor, f"vm/{extended.hostname}", "Extended", until)
+    await notify(conn, RECONCILE, extended.pool)
+    await notify(conn, CHANNEL, extended.hostname or "")
+    return extended

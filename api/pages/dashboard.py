@@ -9,7 +9,7 @@ from litestar import get
 from litestar.params import FromQuery, QueryParameter
 from litestar.response import Template
 
-from api.costs import get_costs
+from api.costs import reckon_all
 from api.pages.desk import show_desk
 from api.pages.shell import AnyRequest
 from api.parts import AnyDb, TheDesired, TheOutlook
@@ -18,7 +18,7 @@ from controller.decide.work import BROKEN, describe
 from schemas.decision import Decision, Judgement
 from schemas.vm import Bucket, Seat, Vm
 from store.deployment import read_deployment
-from store.event import read_events
+from store.event import TERRAFORM, read_events
 from store.history import count_waiting, read_requests, read_stages, read_starts
 
 NEWEST = 12
@@ -32,10 +32,10 @@ async def get_dashboard(request: AnyRequest, db: AnyDb, desired: TheDesired, out
     """All pools at a glance."""
     async with db.connection() as conn:
         deployment = await read_deployment(conn)
-        events = await read_events(conn, limit=NEWEST)
+        events = await read_events(conn, but=TERRAFORM, limit=NEWEST)
         waiting = await count_waiting(conn)
     view = await outlook.read() if await desired.read() else None
-    costs = await get_costs.fn(db, outlook) if view else None
+    costs = await reckon_all(db, outlook) if view else None
     pools = [describe_pool(view, name) for name in view.decision.pools] if view else []
     return show_desk(
         request,

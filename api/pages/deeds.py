@@ -1,4 +1,4 @@
-"""What an admin may do to VMs that were chosen on a page, in the words that ask for it; done by the functions of `/api/v1/vms`."""
+"""What an admin may do to VMs that were chosen on a page, in the words that ask for it; done by the functions beneath `/api/v1/vms`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,7 @@ from litestar.exceptions import HTTPException
 from api.binder import Binder
 from api.edits import edit_in_force
 from api.in_force import DesiredInForce
-from api.pages.shell import AnyRequest
-from api.vms import post_cordon, post_reboot, post_release, post_replace, post_uncordon, tell
+from api.vms import cordon, reboot, release, replace, tell, uncordon
 from schemas.lab import Lab
 from schemas.vm import Vm
 from store.assignment import release_vm
@@ -44,10 +43,10 @@ DEEDS: Mapping[str, Deed] = {
 
 
 class Hand:
-    """Acts for one request."""
+    """Acts for one admin, whom events name."""
 
-    def __init__(self, request: AnyRequest, db: Db, binder: Binder, desired: DesiredInForce) -> None:
-        self._request = request
+    def __init__(self, actor: str, db: Db, binder: Binder, desired: DesiredInForce) -> None:
+        self._actor = actor
         self._db = db
         self._binder = binder
         self._desired = desired
@@ -67,26 +66,26 @@ class Hand:
         return " ".join([said, *(f"{failure[:1].upper()}{failure[1:]}." for failure in failures[:5])])
 
     async def _act_on(self, name: str, vm: Vm) -> None:
-        request, db, host = self._request, self._db, vm.hostname
+        db, actor, host = self._db, self._actor, vm.hostname
         match name:
             case "cordon":
-                await post_cordon.fn(request, db, host)
+                await cordon(db, actor, host)
             case "uncordon":
-                await post_uncordon.fn(request, db, host)
+                await uncordon(db, actor, host)
             case "reboot":
-                await post_reboot.fn(request, db, self._desired, host)
+                await reboot(db, self._desired, actor, host)
             case "release":
-                await post_release.fn(request, db, self._binder, host)
+                await release(db, self._binder, actor, host)
             case "replace":
-                await post_replace.fn(request, db, self._binder, host, force=True)
+                await replace(db, self._binder, actor, host, force=True)
             case "end":
                 await self._end(vm)
 
     async def _end(self, vm: Vm) -> None:
         async with transaction(self._db) as conn:
             if not await drain_seat(conn, vm.pool, vm.hostname):
-                await release_vm(conn, vm.pool, vm.hostname, self._request.state.actor, "removed by an admin")
-            await tell(conn, self._request, vm, "RemoveAsked", "an admin removed it and lowered the declared size")
+                await release_vm(conn, vm.pool, vm.hostname, self._actor, "removed by an admin")
+            await tell(conn, self._actor, vm, "RemoveAsked", "an admin removed it and lowered the declared size")
 
     async def _shrink(self, chosen: Sequence[Vm]) -> None:
         """A new version whose sizes are lower by what ends. An elastic size follows its demand by itself."""
@@ -96,4 +95,4 @@ class Hand:
             fixed = {name: pool.size for name, pool in lab.pools.items() if isinstance(pool.size, int)}
             return {f"pools.{name}.size": max(0, size - ending[name]) for name, size in fixed.items() if ending[name]}
 
-        await edit_in_force(self._db, self._desired, edit, self._request.state.actor)
+        await edit_in_force(self._db, self._desired, edit, self._actor)

@@ -1,5 +1,6 @@
 """The templates' environment: how pages write times, durations and sentences. Made once by `api.app`."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,23 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
+from markupsafe import Markup, escape
 
 from api.pages.bar import segments
 from schemas.status import Condition
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC\b")
+SHORT = {"vm": "VM", "vms": "VMs", "ami": "AMI", "aws": "AWS", "gpu": "GPU"}
+UNTRUE = {
+    "AmiResolved": "the AMI is not known",
+    "CloudReachable": "AWS cannot be reached",
+    "Converged": "not there yet",
+    "DesiredValid": "the document is not valid",
+    "Observed": "AWS cannot be listed",
+    "Ready": "too few VMs are ready",
+}
+"""What it means that a condition which is good while it holds does not hold."""
 
 
 def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
@@ -30,11 +43,12 @@ def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
         "instant": instant,
         "money": money,
         "segments": segments,
-        "sentence": sentence,
+        "headline": headline,
         "span": span,
-        "troubling": troubling,
+        "told": told,
         "words": words,
     }
+    environment.tests |= {"troubling": troubling}
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
 
 
@@ -81,10 +95,27 @@ def sentence(text: str) -> str:
     return begun if not begun or begun.endswith((".", "!", "?", "…")) else f"{begun}."
 
 
+def told(text: str) -> Markup:
+    """A sentence whose instants a script shows on the reader's own clock."""
+
+    def mark(found: re.Match[str]) -> str:
+        at = datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=UTC)
+        return f'<time datetime="{at.isoformat()}" data-local="minute">{found[0]}</time>'
+
+    return Markup(INSTANT.sub(mark, str(escape(sentence(text)))))  # noqa: S704 - escaped before it is marked
+
+
 def words(name: str) -> str:
     """`end_instance` and `DesiredValid` as words."""
     spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
-    return spaced.replace("_", " ").strip()
+    return " ".join(SHORT.get(word, word) for word in spaced.replace("_", " ").split())
+
+
+def headline(condition: Any) -> str:
+    """A condition as the beginning of a sentence."""
+    told = condition if isinstance(condition, Condition) else Condition.model_validate(condition)
+    plain = words(told.type)
+    return sentence(plain if told.status else UNTRUE.get(told.type, f"not {plain}"))
 
 
 def money(usd: float | None, signed: bool = False) -> str:

@@ -76,7 +76,7 @@ async def post_instances(
         check_sure(form, deed, chosen, holders)
     except BadInputError as error:
         return _ask(request, deed, chosen, holders, back, Wrong(error.detail, "confirm"))
-    done = await Hand(request, db, binder, desired).act(deed, chosen)
+    done = await Hand(request.state.actor, db, binder, desired).act(deed, chosen)
     return say(back, done)
 
 

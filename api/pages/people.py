@@ -1,12 +1,12 @@
 """The pages of people who ask for a desktop: the form, and the seat in each of its states. Rendering only."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from litestar.response import Template
 
 from api.claim import Asked
-from api.delivery import judge_delivery, list_warnings
+from api.delivery import ends_soon, judge_delivery, list_warnings
 from api.entry import asks_code
 from api.followers import View
 from api.pages.shell import AnyRequest, Wrong, show
@@ -40,9 +40,10 @@ async def show_form(
     return show(request, "people/home.html", status, **context)
 
 
-def show_seat(request: AnyRequest, view: View, *, status: int = 200) -> Template:
-    """Where the person stands: in line, offered a seat, seated, or at the end."""
+def show_seat(request: AnyRequest, view: View, *, extend: timedelta | None = None, status: int = 200) -> Template:
+    """Where the person stands: in line, offered a seat, seated, or at the end. `extend`: by how much the end may be pushed."""
     one = view.followed
     context = {"seat": one.assignment, "position": one.position, "eta_s": view.eta_s, "offer_s": one.offer_s}
-    told = {"delivery": judge_delivery(one), "warnings": list_warnings(one)}
+    longer = extend if extend and ends_soon(one) else None
+    told = {"delivery": judge_delivery(one), "warnings": list_warnings(one), "extend": longer}
     return show(request, "people/seat.html", status, **context, **told)

@@ -10,24 +10,26 @@ from litestar.params import FromPath
 from litestar.response import Template
 
 from api.desired import accept
+from api.edits import BOUNDS, edit_pool, make_draft
 from api.errors import BadInputError, ConflictError, NotFoundError
 from api.in_force import DesiredInForce
 from api.outlook import Outlook
 from api.pages.dashboard import follow_up
 from api.pages.desk import show_desk
+from api.pages.engine import sentence
 from api.pages.forms import Form, read_form
 from api.pages.preview import compare, total
 from api.pages.shell import AnyRequest, Wrong, say
 from api.parts import AnyDb, TheDesired, TheOutlook
-from api.pools import describe_pool, post_retry
+from api.pools import describe_pool, retry
 from controller.decide.impact import total as weigh_all
 from controller.decide.impact import weigh
-from schemas.document import diff_texts, edit_lab, parse_lab
+from schemas.document import diff_texts
 from schemas.lab import Demand, Lab, Pool
 from schemas.problem import InvalidDocument
 from store.db import Db
 from store.desired import Change, DesiredConflict, InForce
-from store.event import read_events
+from store.event import TERRAFORM, read_events
 from store.history import Which, count_waiting, list_stays
 
 NEWEST = 8
@@ -55,7 +57,7 @@ async def _show(
     if name not in view.decision.pools or in_force is None:
         raise NotFoundError(f"there is no pool {name!r}")
     async with db.connection() as conn:
-        events = await read_events(conn, subject=f"pool/{name}", limit=NEWEST)
+        events = await read_events(conn, subject=f"pool/{name}", but=TERRAFORM, limit=NEWEST)
         waiting = await count_waiting(conn)
         stays = await list_stays(conn, Which(pool=name, status="waiting"), limit=20)
     found = describe_pool(view, name)
@@ -91,11 +93,11 @@ async def post_pool(
     asked = {field: form.text(field) for field in ("size", "min", "max", "spare", "paused")}
     try:
         in_force = await _read_declared(desired, name)
-        text = edit_lab(in_force.yaml, await to_thread.run_sync(_read_changes, form, in_force.lab, name))
-        lab = parse_lab(text).lab
+        edit = edit_pool(name, _read_fields(form, in_force.lab.pools[name]))
+        draft = await to_thread.run_sync(make_draft, in_force, edit)
         if form.text("do") == "save":
-            return await _save(db, desired, form, Change(text, lab, request.state.actor, "ui"), name)
-        preview = await preview_change(outlook, in_force, text, lab)
+            return await _save(db, desired, form, Change(draft.text, draft.lab, request.state.actor, "ui"), name)
+        preview = await preview_change(outlook, in_force, draft.text, draft.lab)
         return await _show(request, db, desired, outlook, name, asked=asked, preview=preview)
     except (BadInputError, ConflictError, InvalidDocument, DesiredConflict) as error:
         status, wrong = _explain(error, name)
@@ -110,16 +112,11 @@ async def _read_declared(desired: DesiredInForce, name: str) -> InForce:
     return in_force
 
 
-def _read_changes(form: Form, lab: Lab, name: str) -> Mapping[str, Any]:
-    path, size = f"pools.{name}", lab.pools[name].size
-    changes: dict[str, Any] = {}
-    if isinstance(size, Demand):
-        changes |= {f"{path}.size.{bound}": form.number(bound) for bound in ("min", "max", "spare")}
-    else:
-        changes[f"{path}.size"] = form.number("size")
-    if lab.pools[name].paused != bool(form.text("paused")):
-        changes[f"{path}.paused"] = bool(form.text("paused"))
-    return changes
+def _read_fields(form: Form, pool: Pool) -> Mapping[str, Any]:
+    """As `PATCH /pools` takes them; `paused` only where it changes, so that it is not written down for nothing."""
+    sizes = BOUNDS if isinstance(pool.size, Demand) else ("size",)
+    paused = bool(form.text("paused"))
+    return {name: form.number(name) for name in sizes} | ({"paused": paused} if pool.paused != paused else {})
 
 
 async def preview_change(outlook: Outlook, in_force: InForce, text: str, lab: Lab) -> dict[str, Any]:
@@ -162,8 +159,8 @@ def _explain(error: Exception, name: str) -> tuple[int, Wrong]:
 @post("/admin/pools/{name:str}/retry", status_code=200, include_in_schema=False)
 async def post_pool_retry(request: AnyRequest, db: AnyDb, outlook: TheOutlook, name: FromPath[str]) -> Response[Any]:
     """A person has looked: try again at once."""
-    done = dict(await post_retry.fn(request, db, outlook, name))
-    return say(f"/admin/pools/{name}", f"{done['message'][:1].upper()}{done['message'][1:]}.")
+    done = await retry(db, outlook, request.state.actor, name)
+    return say(f"/admin/pools/{name}", sentence(done.message))
 
 
 ROUTES = [get_pool, post_pool, post_pool_retry]

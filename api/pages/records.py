@@ -11,7 +11,7 @@ from api.pages.paging import Before, older
 from api.pages.shell import AnyRequest
 from api.parts import AnyDb, TheOutlook
 from schemas.assignment import AssignmentStatus
-from store.event import read_events
+from store.event import TERRAFORM, read_events
 from store.history import Which, list_stays
 
 PAGE = 100
@@ -20,11 +20,23 @@ Words = Annotated[str, QueryParameter(max_length=300)]
 
 
 @get("/admin/events", media_type="text/html", include_in_schema=False)
-async def get_events(request: AnyRequest, db: AnyDb, subject: Words = "") -> Template:
-    """Newest first."""
+async def get_events(
+    request: AnyRequest, db: AnyDb, subject: Words = "", steps: FromQuery[str] = "", before: Before = None
+) -> Template:
+    """Newest first; each resource that Terraform made only for who wants its `steps`."""
+    but = None if steps else TERRAFORM
     async with db.connection() as conn:
-        events = await read_events(conn, subject=subject or None, limit=PAGE)
-    return show_desk(request, "admin/events.html", newest=list(reversed(events)), subject=subject)
+        events = await read_events(conn, subject=subject or None, before=before, but=but, limit=PAGE)
+    newest = list(reversed(events))
+    return show_desk(
+        request,
+        "admin/events.html",
+        newest=newest,
+        subject=subject,
+        steps=steps,
+        before=before,
+        older=older(newest, PAGE, "id"),
+    )
 
 
 @get("/admin/assignments", media_type="text/html", include_in_schema=False)
@@ -51,6 +63,7 @@ async def get_assignments(
         words=words,
         statuses=list(AssignmentStatus),
         pools=list((await outlook.read()).decision.pools),
+        before=before,
         older=older(stays, PAGE, "seq"),
     )
 

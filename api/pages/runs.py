@@ -35,7 +35,9 @@ async def get_runs(
     async with db.connection() as conn:
         runs = await list_runs(conn, pool=pool or None, before=before, limit=PAGE)
     pools = list((await outlook.read()).decision.pools)
-    return show_desk(request, "admin/runs.html", runs=runs, pool=pool, pools=pools, older=older(runs, PAGE, "id"))
+    return show_desk(
+        request, "admin/runs.html", runs=runs, pool=pool, pools=pools, before=before, older=older(runs, PAGE, "id")
+    )
 
 
 @get("/admin/runs/{run_id:int}", media_type="text/html", include_in_schema=False)

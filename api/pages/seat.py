@@ -1,6 +1,7 @@
 """`/seat`: the person's own page, by the cookie of the browser that asked, or by email and PIN. No login."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,31 +11,43 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 
 from api.address import address_of
 from api.cookie import make_cookie
-from api.delivery import judge_delivery, list_warnings
+from api.delivery import ends_soon, judge_delivery, list_warnings
 from api.errors import TooManyError
 from api.fields import read_fields
 from api.followers import Followers, View
+from api.in_force import DesiredInForce
+from api.pages.engine import span
 from api.pages.home import prove_own, read_own
 from api.pages.people import show_seat
 from api.pages.shell import AnyRequest, Wrong, say, show
-from api.parts import AnyDb, TheBinder, TheDoor, TheFollowers, TheSettings
+from api.parts import AnyDb, TheBinder, TheDesired, TheDoor, TheFollowers, TheSettings
 from schemas.assignment import AssignmentStatus
 from store.assignment import find_assignment
 from store.db import UNREACHABLE, transaction
-from store.tenancy import end_assignment
+from store.history import count_waiting
+from store.tenancy import end_assignment, prolong_session
 
 UNKNOWN = "no desktop is open for this email address and PIN; look at both again, or ask for a new desktop"
 BREATH_S = 1.0
 
 
 @get("/seat", media_type="text/html", include_in_schema=False)
-async def get_seat(request: AnyRequest, settings: TheSettings, followers: TheFollowers) -> Template:
+async def get_seat(
+    request: AnyRequest, settings: TheSettings, followers: TheFollowers, desired: TheDesired
+) -> Template:
     """The seat of this browser, or the form that finds it."""
     own = prove_own(request, settings)
     view = await followers.look(own) if own else None
     if view is None:
         return show(request, "people/find.html", email="")
-    return show_seat(request, view)
+    return show_seat(request, view, extend=await _read_extend(desired, view.followed.assignment.pool))
+
+
+async def _read_extend(desired: DesiredInForce, pool: str) -> timedelta | None:
+    """By how much people of this pool may push the end of their session; None: not at all."""
+    in_force = await desired.read()
+    declared = in_force.lab.pools.get(pool) if in_force else None
+    return declared.session.extend or None if declared else None
 
 
 @post("/seat", status_code=200, include_in_schema=False)
@@ -72,6 +85,23 @@ async def post_done(request: AnyRequest, db: AnyDb, settings: TheSettings, binde
     return say("/seat", "Thank you. The next person gets a clean one.")
 
 
+@post("/seat/extend", status_code=200, include_in_schema=False)
+async def post_extend(request: AnyRequest, db: AnyDb, settings: TheSettings, desired: TheDesired) -> Response[Any]:
+    """The person goes on a while longer, where that takes nothing from anybody."""
+    own = await read_own(request, db, settings)
+    by = await _read_extend(desired, own.pool) if own else None
+    if own is None or own.status is not AssignmentStatus.ACTIVE or by is None:
+        return say("/seat", "This session cannot be extended here; save your work.")
+    async with transaction(db) as conn:
+        extended = await prolong_session(conn, own.id, by)
+        waiting = await count_waiting(conn)
+    if extended:
+        return say("/seat", f"You have {span(by.total_seconds())} more.")
+    if waiting.get(own.pool):
+        return say("/seat", "Somebody waits for a computer like yours, so your time is not extended; save your work.")
+    return say("/seat", "There is time left: it can be extended in its last half hour.")
+
+
 @get("/seat/live", include_in_schema=False)
 async def get_live(request: AnyRequest, settings: TheSettings, followers: TheFollowers) -> ServerSentEvent:
     """Says `changed` whenever the page would show something else."""
@@ -98,7 +128,8 @@ async def _follow(followers: Followers, own: UUID | None) -> AsyncIterator[Serve
 
 def _minutes(view: View) -> tuple[object, ...]:
     """What the page shows rounded."""
-    return judge_delivery(view.followed), *(list_warnings(view.followed)), view.eta_s and view.eta_s // 60
+    one = view.followed
+    return judge_delivery(one), ends_soon(one), *(list_warnings(one)), view.eta_s and view.eta_s // 60
 
 
-ROUTES = [get_seat, post_seat, post_done, get_live]
+ROUTES = [get_seat, post_seat, post_done, post_extend, get_live]

@@ -12,7 +12,7 @@ from api.pages.desk import show_desk
 from api.pages.forms import read_form
 from api.pages.shell import AnyRequest, Wrong, say
 from api.parts import AnyDb, TheApiTokens
-from api.tokens import NewToken, delete_token, post_token
+from api.tokens import NewToken, make_token, revoke
 from schemas.access import Scope
 from store.api_token import list_tokens
 from store.db import Db
@@ -44,7 +44,7 @@ async def post_tokens_page(request: AnyRequest, db: AnyDb, api_tokens: TheApiTok
     asked = {name: form.text(name).strip() for name in ("name", "scope", "expires_in")}
     try:
         wanted = NewToken.model_validate({name: text for name, text in asked.items() if text})
-        made = await post_token.fn(request, wanted, db, api_tokens)
+        made = await make_token(db, api_tokens, request.state.actor, wanted)
     except ValidationError:
         sentence = "a name is small letters, digits and hyphens; an expiry such as 30d, 12h, or empty for none"
         return await _show(request, db, status=400, asked=asked, error=Wrong(sentence))
@@ -56,7 +56,7 @@ async def post_tokens_page(request: AnyRequest, db: AnyDb, api_tokens: TheApiTok
 @post("/admin/tokens/{name:str}/revoke", status_code=200, include_in_schema=False)
 async def post_revoke(request: AnyRequest, db: AnyDb, api_tokens: TheApiTokens, name: FromPath[str]) -> Response[Any]:
     """From now on it opens nothing."""
-    await delete_token.fn(request, db, api_tokens, name)
+    await revoke(db, api_tokens, request.state.actor, name)
     return say("/admin/tokens", f"Token {name} is revoked.")
 
 

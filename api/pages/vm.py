@@ -7,7 +7,7 @@ from litestar import get
 from litestar.params import FromPath
 from litestar.response import Template
 
-from api.gauges import get_gauges
+from api.gauges import read_series
 from api.pages.dashboard import plot
 from api.pages.deeds import DEEDS
 from api.pages.desk import show_desk
@@ -92,7 +92,7 @@ def _mark(steps: list[Step]) -> list[Step]:
 @get("/admin/plots/gauges/{hostname:str}", include_in_schema=False)
 async def get_gauge_plot(db: AnyDb, hostname: FromPath[str]) -> dict[str, Any]:
     """How busy it was within the last hour, in percent."""
-    found = await get_gauges.fn(db, hostname)
+    found = await read_series(db, hostname)
     points = {name: dict(found["series"].get(name, ())) for name, _, _ in GAUGES}
     instants = sorted({at for series in points.values() for at in series})
     return plot(

@@ -71,5 +71,11 @@
     each(root, "[data-follow]", follow);
   };
   document.addEventListener("htmx:load", (event) => event.detail.elt !== document.body && dress(event.detail.elt));
-  document.addEventListener("DOMContentLoaded", () => dress(document));
+  document.addEventListener("DOMContentLoaded", () => {
+    dress(document);
+    // On a phone the navigation is wider than the screen.
+    const nav = document.querySelector(".side nav");
+    const here = nav?.querySelector("[aria-current]");
+    if (here) nav.scrollLeft = here.offsetLeft - (nav.clientWidth - here.clientWidth) / 2;
+  });
 })();

@@ -12,7 +12,8 @@
   const showTime = (time) => {
     const at = new Date(time.dateTime);
     const date = sameDay(at, new Date()) ? {} : { day: "numeric", month: "short" };
-    const text = at.toLocaleString(undefined, { ...date, hour: "2-digit", minute: "2-digit", second: "2-digit" });
+    const second = time.dataset.local === "minute" ? {} : { second: "2-digit" };
+    const text = at.toLocaleString(undefined, { ...date, hour: "2-digit", minute: "2-digit", ...second });
     if ("local" in time.dataset) time.textContent = text;
     time.title = at.toLocaleString();
   };
@@ -64,13 +65,74 @@
     each(root, "form[data-check]", checkForm);
   };
 
-  // A stream ends with its page and not as a failure of it; a page that comes back from the browser's memory begins anew.
+  // A stream rests while nobody looks at its page: browsers have six connections for a server, and each tab would keep one. The seat's goes
+  // on, since by it whoever waits keeps the place in line. Streams end with their page and not as a failure of it; a page that comes back
+  // from the browser's memory begins anew.
+  const ALWAYS = "/seat/live";
   const streams = new Set();
-  htmx.createEventSource = (address) => {
-    const stream = new EventSource(address);
-    streams.add(stream);
-    return stream;
-  };
+
+  class Stream extends EventTarget {
+    #address;
+    #names = new Set();
+    #source = null;
+    #last = "";
+
+    constructor(address) {
+      super();
+      this.#address = new URL(address, location);
+      streams.add(this);
+      this.look();
+    }
+
+    get readyState() {
+      return this.#source?.readyState ?? (streams.has(this) ? EventSource.CONNECTING : EventSource.CLOSED);
+    }
+
+    addEventListener(name, hear) {
+      super.addEventListener(name, hear);
+      if (!this.#names.has(name)) this.#source?.addEventListener(name, this.#relay);
+      this.#names.add(name);
+    }
+
+    close() {
+      streams.delete(this);
+      this.#rest();
+    }
+
+    // Begins, goes on where it was, or rests, as the page is seen or not.
+    look() {
+      if (document.hidden && this.#address.pathname !== ALWAYS) this.#rest();
+      else if (!this.#source) this.#begin();
+    }
+
+    #begin() {
+      if (this.#last) this.#address.searchParams.set("after", this.#last);
+      const source = (this.#source = new EventSource(this.#address));
+      source.onopen = (event) => this.onopen?.(event);
+      source.onerror = (event) => {
+        if (source.readyState === EventSource.CLOSED) streams.delete(this);
+        this.onerror?.(event);
+      };
+      this.#names.forEach((name) => source.addEventListener(name, this.#relay));
+    }
+
+    #rest() {
+      this.#source?.close();
+      this.#source = null;
+    }
+
+    #relay = (event) => {
+      this.#last = event.lastEventId || this.#last;
+      this.dispatchEvent(new MessageEvent(event.type, { data: event.data }));
+    };
+  }
+
+  window.Stream = Stream;
+  htmx.createEventSource = (address) => new Stream(address);
+  document.addEventListener("visibilitychange", () => {
+    streams.forEach((stream) => stream.look());
+    if (!document.hidden) streams.forEach((stream) => stream.dispatchEvent(new MessageEvent("changed")));
+  });
   addEventListener("pagehide", () => streams.forEach((stream) => stream.close()));
   addEventListener("pageshow", (event) => event.persisted && location.reload());
 

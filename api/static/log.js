@@ -15,7 +15,7 @@
   };
 
   const follow = (place) => {
-    const source = new EventSource(place.dataset.log);
+    const source = new Stream(place.dataset.log);
     source.addEventListener("lines", (event) => {
       const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 40;
       place.append(...JSON.parse(event.data).items.map(show));

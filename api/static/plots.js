@@ -24,7 +24,7 @@
     width: plot.stacked ? 0 : 2,
     fill: plot.stacked ? colour(one.colour) : undefined,
     paths: plot.points ? () => null : plot.stacked || plot.steps ? uPlot.paths.stepped({ align: 1 }) : undefined,
-    points: { show: plot.points === true, size: 7, fill: colour(one.colour) },
+    points: { show: plot.points === true || (plot.steps && one.values.includes(null)), size: 7, fill: colour(one.colour) },
     value: (self, shown, index, at) => (at === null ? "–" : plot.series[index - 1].values[at]),
     spanGaps: false,
   });
@@ -43,7 +43,7 @@
       height: 190,
       cursor: { y: false },
       scales: { x: { range: [plot.since, plot.until] }, y: { range: (self, low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
-      axes: [{ ...axis, values: (self, splits) => splits.map(hour) }, { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] }],
+      axes: [{ ...axis, values: (self, splits) => splits.map(hour) }, { ...axis, size: 54, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] }],
       series: [{ value: (self, at) => (at ? hour(at) : "–") }, ...plot.series.map((one) => describe(plot, one))],
     };
     drawn.set(place, new uPlot(options, [plot.at, ...values], place));

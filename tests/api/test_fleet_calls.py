@@ -79,7 +79,7 @@ async def test_launch_needs_the_login_and_speaks_html_to_browsers(dsn: str) -> N
         assert (await world.http.post("/api/launch", json={"num_vms": 1})).status_code == 401
         page = await world.admin.post("/api/launch", data={"num_vms": "1"}, headers={"Accept": "text/html,*/*"})
         assert page.headers["content-type"].startswith("text/html")
-        assert "Version 2 of the desired state" in page.text
+        assert 'href="/admin/desired/versions/2"' in page.text
         assert (await launch(world, num_instances=1)).json()["version"] == 3
         assert await read_sizes(world) == {"client": 4}
 

@@ -1,8 +1,13 @@
 """The pages over HTTP, without a browser: what they show of unusual declarations, page by page, and what they never show."""
 
+import html
+import re
+
 import pytest
 
-from tests.api.world import ADMIN, HASH, World, serving
+from api.door import MOST_FROM_ONE
+from api.pages import records
+from tests.api.world import ADMIN, COMMAND, HASH, YAML, World, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -39,3 +44,86 @@ async def test_a_pool_of_each_shape_has_its_page(dsn: str) -> None:
         preview = await world.admin.post("/admin/pools/elastic", data=body, headers=HTML)
         assert "+    size: {min: 2, max: 9, spare: 1}" in preview.text
         assert "+    paused: true" in preview.text
+
+
+async def test_events_lead_to_older_ones_and_leave_out_each_of_terraforms_steps(dsn: str) -> None:
+    async with serving(dsn) as world:
+        await world.sql(
+            """INSERT INTO event (actor, subject, reason, message)
+               SELECT CASE n %% 2 WHEN 0 THEN 'terraform' ELSE 'api' END, 'pool/client', 'Said', 'word ' || n || '.'
+                 FROM generate_series(1, 2 * %s) AS n ORDER BY n""",
+            records.PAGE + 1,
+        )
+        first = await see(world, "/admin/events?subject=pool/client")
+        assert f"Word {2 * records.PAGE + 1}." in first
+        assert "Word 2." not in first
+        older = re.search(r'href="(\?[^"]*before=\d+)"', first)
+        assert older
+        last = await see(world, f"/admin/events{html.unescape(older[1])}")
+        assert re.findall(r"Word \d+\.", last) == ["Word 1."]
+        assert "hx-get" not in last.partition('id="list"')[2].partition(">")[0]  # what is old does not renew itself
+        assert f"Word {2 * records.PAGE + 2}." in await see(world, "/admin/events?subject=pool/client&steps=on")
+
+
+async def take_seat(world: World, email: str) -> str:
+    """By the form, as a browser does; the PIN. The cookie stays with `world.http`."""
+    form = {"email": email, "crd_command": COMMAND.format(code=email.partition("@")[0]), "pin": "424242"}
+    answer = await world.http.post("/api/request_vm", data=form, headers=HTML)
+    assert answer.status_code == 200, answer.text
+    return form["pin"]
+
+
+async def test_a_person_extends_a_session_that_ends_soon_while_nobody_waits(dsn: str) -> None:
+    async with serving(dsn) as world:
+        await free_seat(world)
+        await take_seat(world, "ada@example.org")
+
+        async def extend() -> str:
+            return (await world.http.post("/seat/extend", headers=HTML, follow_redirects=True)).text
+
+        async def left() -> float:
+            [row] = await world.sql(
+                "SELECT extract(epoch FROM ends_at - now())::float8 AS s FROM assignment WHERE hostname IS NOT NULL"
+            )
+            return float(row["s"])
+
+        await world.sql("UPDATE assignment SET ends_at = now() + interval '2 hours'")
+        assert "/seat/extend" not in (await world.http.get("/seat", headers=HTML)).text
+        assert "last half hour" in await extend()
+        await world.sql("UPDATE assignment SET ends_at = now() + interval '10 minutes'")
+        assert "Extend by 30 min" in (await world.http.get("/seat", headers=HTML)).text
+        assert (await world.request("bob@example.org")).status_code == 503
+        assert "Somebody waits" in await extend()
+        await world.sql("UPDATE assignment SET status = 'ended', ended_at = now() WHERE status = 'waiting'")
+        assert "You have 30 min more" in await extend()
+        assert 2340 < await left() <= 2400
+        assert [row["actor"] for row in await world.sql("SELECT actor FROM event WHERE reason = 'Extended'")] == [
+            "user"
+        ]
+
+
+async def test_sessions_are_not_extended_where_the_pool_forbids_it(dsn: str) -> None:
+    async with serving(dsn, yaml=YAML.replace("size: 2", "size: 2\n    session: {max: 4h, extend: 0s}")) as world:
+        await free_seat(world)
+        await take_seat(world, "ada@example.org")
+        await world.sql("UPDATE assignment SET ends_at = now() + interval '10 minutes'")
+        assert "Extend by" not in (await world.http.get("/seat", headers=HTML)).text
+        refused = await world.http.post("/seat/extend", headers=HTML, follow_redirects=True)
+        assert "cannot be extended" in refused.text
+
+
+async def test_wrong_pins_on_the_seats_form_count_as_guesses(dsn: str) -> None:
+    async with serving(dsn) as world:
+        await free_seat(world)
+        pin = await take_seat(world, "ada@example.org")
+        world.http.cookies.clear()
+        for n in range(MOST_FROM_ONE):
+            wrong = await world.http.post("/seat", data={"email": "ada@example.org", "pin": f"{n}00000"})
+            assert wrong.status_code == 404
+        right = await world.http.post("/seat", data={"email": "ada@example.org", "pin": pin})
+        assert (right.status_code, "Too many wrong PINs" in right.text) == (429, True)
+
+
+async def free_seat(world: World) -> None:
+    [name] = await world.add_vms()
+    await world.sql("UPDATE seat SET state = 'free', free_since = now() WHERE hostname = %s", name)
