@@ -1,24 +1,30 @@
-"""`/api/v1/capacity`: where AWS has lately had no machine free, and until when each place is passed over."""
+"""`/api/v1/capacity`: where AWS has lately refused VMs and why, and until when each place is passed over."""
 
 from datetime import datetime
+from itertools import product
 
 from litestar import get
 from litestar.params import FromQuery
 
 from api.answers import Page
 from api.parts import TheOutlook
-from controller.decide.capacity import REMEMBERED
+from controller.decide.capacity import remembered_until
 from schemas.frozen import Frozen
 from schemas.snapshot import Snapshot
 
 
 class CapacityPlace(Frozen):
-    """A place that a pool would put VMs into. `zone` "" is any; both instants are null unless AWS refused it in the last hour."""
+    """A place that a pool would put VMs into. `zone` "" is any; `cause` and both instants are null unless AWS refused it in the last hour.
+
+    `cause`: AWS had no such machine free (`capacity`), or the account may have no more (`quota`).
+    """
 
     pool: str
     region: str
+    market: str
     instance_type: str
     zone: str
+    cause: str | None
     refused_at: datetime | None
     again_at: datetime | None
 
@@ -32,20 +38,26 @@ async def get_capacity(outlook: TheOutlook, pool: FromQuery[str | None] = None) 
 
 
 def list_places(seen: Snapshot) -> list[CapacityPlace]:
-    refused = {(one.region, one.instance_type, one.zone): one.refused_at for one in seen.refusals}
-    return [
-        CapacityPlace(
-            pool=name,
-            region=pool.region,
-            instance_type=instance_type,
-            zone=zone,
-            refused_at=(at := refused.get((pool.region, instance_type, zone))),
-            again_at=at + REMEMBERED if at else None,
-        )
-        for name, pool in seen.lab.pools.items()
-        for instance_type in pool.instance_type
-        for zone in pool.zones or ("",)
-    ]
+    by_place = {(one.region, one.market, one.instance_type, one.zone): one for one in seen.refusals}
+    found = []
+    for name, pool in seen.lab.pools.items():
+        for instance_type, zone in product(pool.instance_type, pool.zones or ("",)):
+            keys = ((pool.region, pool.market, instance_type, each) for each in {zone, ""})
+            refusals = [by_place[key] for key in keys if key in by_place]
+            refusal = max(refusals, key=remembered_until, default=None)
+            found.append(
+                CapacityPlace(
+                    pool=name,
+                    region=pool.region,
+                    market=pool.market,
+                    instance_type=instance_type,
+                    zone=zone,
+                    cause=refusal.cause if refusal else None,
+                    refused_at=refusal.refused_at if refusal else None,
+                    again_at=remembered_until(refusal) if refusal else None,
+                )
+            )
+    return found
 
 
 ROUTES = [get_capacity]

@@ -44,5 +44,7 @@ def merge(reports: Sequence[Report]) -> list[Report]:
 
 
 def _trouble(vm: Changed) -> str:
+    if vm.reclaim_at:
+        return f"AWS takes the instance back at {vm.reclaim_at:%F %T} UTC"
     gpu = f", GPU {vm.gpu_health}" if vm.gpu_health else ""
     return f"it reports status {vm.status or 'unknown'}{gpu}"

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from litestar import Request, get, post
 from litestar.params import FromPath, JSONBody
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
 
 from api.parts import TheIntake
 from schemas.vm import GpuHealth, VmStatus
@@ -72,6 +72,7 @@ class Heartbeat(BaseModel):
     in_use: bool | None = None
     boot_id: str = Field(default="", max_length=64)
     gauges: Gauges = Field(default={}, description="Numbers by name.")
+    reclaim_at: AwareDatetime | None = Field(default=None, description="When AWS takes this spot instance back.")
 
 
 class Times(BaseModel):
@@ -165,7 +166,7 @@ async def post_heartbeat(
 ) -> dict[str, str]:
     """The reporter lives, and what it sees. One that says nothing new costs no transaction of its own."""
     caller = await intake.callers.hear_vm(request, hostname, data.gauges)
-    await intake.reports.write(Report(hostname, in_use=data.in_use, reporter=True), caller)
+    await intake.reports.write(Report(hostname, in_use=data.in_use, reporter=True, reclaim_at=data.reclaim_at), caller)
     seen = data.code_version_delivered
     if seen is not None and caller.delivered_version is not None and seen > caller.delivered_version:
         async with intake.db.connection() as conn:

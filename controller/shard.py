@@ -129,10 +129,12 @@ async def record_shard(
     made = state.hostnames if state else frozenset[str]()
     refused = [host for host in result.hosts(Cause.CAPACITY) if host in creates and host not in made]
     if refused:
-        await rows.write_refusals(conn, refused)
+        await rows.write_refusals(conn, refused, Cause.CAPACITY)
         await rows.drain_vms(
             conn, place.pool, refused, "AWS had no capacity for it: another place is tried under a new name"
         )
+    if short := [host for host in result.hosts(Cause.QUOTA) if host in creates and host not in made]:
+        await rows.write_refusals(conn, short, Cause.QUOTA)
     await rows.drop_imports(conn, [f.hostname for f in result.failures if f.hostname and NOT_IMPORTED in f.said])
     await _count(conn, place, creates, result)
 

@@ -9,7 +9,7 @@ from lablink.fleet import Json
 from lablink.output import local_time, print_json, print_line, print_table
 
 RUN_COLUMNS = ("id", "at", "state", "outcome", "creates", "imports", "deletes", "message")
-PLACE_COLUMNS = ("pool", "region", "type", "zone", "refused", "tried again")
+PLACE_COLUMNS = ("pool", "region", "market", "type", "zone", "refused for", "refused", "tried again")
 
 
 def runs(
@@ -62,7 +62,7 @@ def capacity(
         print_json(answer)
         return
     rows = (
-        (one["pool"], one["region"], one["instance_type"], one["zone"] or "any",
+        (one["pool"], one["region"], one["market"], one["instance_type"], one["zone"] or "any", one["cause"] or "",
          local_time(one["refused_at"]), local_time(one["again_at"]))
         for one in answer["items"]
     )  # fmt: skip

@@ -60,6 +60,7 @@ class Orders:
 
     boot_never: bool = False
     gpu: str | None = None
+    reclaim_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ class ClientVm:
             "code_version_delivered": self.disk.delivered or None,
             "in_use": self.in_use,
             "boot_id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.instance_id}/{self.disk.boots}")),
+            "reclaim_at": self.orders.reclaim_at,
             "gauges": {name: round(max(value, 0.0), 1) for name, value in gauges.items()},
         }
 

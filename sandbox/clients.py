@@ -39,14 +39,18 @@ class FaultOrders:
     hang: frozenset[str]  # instance ids
     boot_never: frozenset[str]  # host names
     gpu: dict[str, str]  # host name → health
+    reclaim: dict[str, str]  # instance id → when AWS takes it back
 
     @classmethod
     def read(cls, client: dict[str, Any]) -> "FaultOrders":
-        return cls(frozenset(client["hang"]), frozenset(client["boot_never"]), dict(client["gpu"]))
+        return cls(
+            frozenset(client["hang"]), frozenset(client["boot_never"]), dict(client["gpu"]), dict(client["reclaim"])
+        )
 
-    def of(self, hostname: str) -> Orders:
+    def of(self, hostname: str, instance_id: str) -> Orders:
         never = bool({hostname, "*"} & self.boot_never)
-        return Orders(boot_never=never, gpu=self.gpu.get(hostname, self.gpu.get("*")))
+        gpu = self.gpu.get(hostname, self.gpu.get("*"))
+        return Orders(boot_never=never, gpu=gpu, reclaim_at=self.reclaim.get(instance_id))
 
 
 class Fleet:
@@ -62,7 +66,7 @@ class Fleet:
         self._vms: dict[str, ClientVm] = {}
         self._lives: dict[str, anyio.CancelScope] = {}
         self._foreign: set[str] = set()  # instances that are not LabLink's, or whose user data make no sense
-        self._faults = FaultOrders(frozenset(), frozenset(), {})
+        self._faults = FaultOrders(frozenset(), frozenset(), {}, {})
 
     async def run(self) -> None:
         """Until cancelled. Trouble with moto changes nothing: VMs live on while nobody can see them."""
@@ -131,12 +135,14 @@ class Fleet:
             self._foreign.add(instance_id)
             return
         disk = self._disks.setdefault(instance_id, Disk())
-        self._vms[instance_id] = ClientVm(instance_id, environment, self._around, disk, self._faults.of(hostname))
+        self._vms[instance_id] = ClientVm(
+            instance_id, environment, self._around, disk, self._faults.of(hostname, instance_id)
+        )
 
     def _follow_faults(self, instance_id: str, tasks: TaskGroup) -> None:
         """A hanging VM falls silent; it comes back as it was when the fault ends."""
         vm = self._vms[instance_id]
-        vm.notice(self._faults.of(vm.hostname))
+        vm.notice(self._faults.of(vm.hostname, vm.instance_id))
         hangs = instance_id in self._faults.hang
         if hangs and instance_id in self._lives:
             self._lives.pop(instance_id).cancel()

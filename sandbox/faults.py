@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.aws_calls import Call
 
@@ -82,7 +82,14 @@ class Gpu(_Strict):
     hostname: str = "*"
 
 
-Fault = Refusal | Listing | Latency | Kill | Stop | Hang | Boot | Gpu
+class Reclaim(_Strict):
+    """The simulated client VM of this spot instance tells that AWS takes it back at `at`; `kill` it then."""
+
+    reclaim: str
+    at: AwareDatetime
+
+
+Fault = Refusal | Listing | Latency | Kill | Stop | Hang | Boot | Gpu | Reclaim
 _KINDS: dict[str, type[Fault]] = {
     "on": Refusal,
     "listing": Listing,
@@ -92,8 +99,9 @@ _KINDS: dict[str, type[Fault]] = {
     "hang": Hang,
     "boot": Boot,
     "gpu": Gpu,
+    "reclaim": Reclaim,
 }
-_Kind = TypeVar("_Kind", Refusal, Listing, Latency, Hang, Boot, Gpu)
+_Kind = TypeVar("_Kind", Refusal, Listing, Latency, Hang, Boot, Gpu, Reclaim)
 
 
 class UnknownFaultError(Exception):
@@ -180,6 +188,7 @@ class Faults:
         return {
             "hang": [fault.hang for fault in self._find(Hang)],
             "boot_never": [fault.hostname for fault in self._find(Boot)],
+            "reclaim": {fault.reclaim: fault.at.isoformat() for fault in self._find(Reclaim)},
             "gpu": {fault.hostname: fault.gpu for fault in self._find(Gpu)},
         }
 

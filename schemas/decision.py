@@ -36,13 +36,14 @@ class EndVm(Frozen):
 
 
 class MarkLost(Frozen):
-    """Its instance is gone: `lost`; an assignment on it ends."""
+    """Its instance is gone: `lost`; an assignment on it ends, or where `moves` its person is first in line for another VM."""
 
     kind: Literal["lost"] = "lost"
     pool: str
     hostname: str
     version: int
     reason: str
+    moves: bool = False
 
 
 class MarkGone(Frozen):
@@ -139,6 +140,7 @@ class EndAssignment(Frozen):
     hostname: str
     ends_at: datetime | None  # as seen: a deadline that was pushed meanwhile keeps the session
     reason: str
+    moves: bool = False  # its person is first in line for another VM
 
 
 class ReportCourse(Frozen):

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 # Fields that nothing acts on yet: anything but their default is refused, so that a document never promises what does
 # not happen. The list shrinks as the code grows; `*` is every pool.
-NOT_YET = (
-    "pools.*.market",
-    "pools.*.session.after",
-    "pools.*.health.assigned",
-)
+NOT_YET = ("pools.*.session.after",)
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
 LOAD_BALANCER_NAME = 32

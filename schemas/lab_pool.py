@@ -185,10 +185,12 @@ class Health(Declared):
     """Without a word from the VM."""
     gpu: Literal["require", "ignore"] = "require"
     """Whether a VM with a GPU whose GPU does not work is broken."""
+    abandoned: PositiveDuration | None = parse_duration("24h")
+    """A VM that nobody uses shuts itself down when LabLink was silent for that long; null: never."""
     reboot_first: Flag = False
     """Try a reboot before a replacement."""
     assigned: Literal["notify", "replace"] = "notify"
-    """A broken VM in use: tell an admin, or replace it."""
+    """A broken VM in use: tell its person and an admin (`notify`), or also give the person another one after five minutes (`replace`)."""
 
 
 def _by_shape(value: Any) -> str:
@@ -229,6 +231,7 @@ class Pool(Declared):
     region: OptionalRegion = ""
     """AWS region of this pool; left out: the deployment's."""
     market: Literal["on-demand", "spot"] = "on-demand"
+    """`spot` is cheaper, and AWS takes VMs back two minutes after saying so: free ones are replaced, people are warned and given another."""
     ami: Ami = {"us-west-2": "ami-0601752c11b394251"}
     """AMI id, a mapping from regions to AMI ids, or an SSM parameter path."""
     volume: Volume = Volume()

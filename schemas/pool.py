@@ -1,6 +1,7 @@
 """What the record holds of a pool beside its declaration: counters, conditions, and how its last attempts went."""
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from schemas.frozen import Frozen
 from schemas.status import Condition
@@ -47,12 +48,14 @@ class Attendance(Frozen):
 
 
 class Refusal(Frozen):
-    """A place that AWS had no capacity in, and when it said so."""
+    """A place in which AWS refused a VM, why, and when it said so. A quota is the account's in the whole region: no zone."""
 
     region: str
     zone: str
     instance_type: str
     refused_at: datetime
+    market: str = "on-demand"
+    cause: Literal["capacity", "quota"] = "capacity"
 
 
 class Base(Frozen):

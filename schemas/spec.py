@@ -42,6 +42,7 @@ class VmSpec(Frozen):
     startup_script: str = ""  # the text itself
     startup_on_error: str = "continue"
     gpu: bool
+    abandoned_s: int = 0  # an unused VM shuts down when the allocator was silent for that long; 0: never
     generation: int
     template_version: int = TEMPLATE_VERSION
 

@@ -33,6 +33,7 @@ class Bucket(StrEnum):
     ASSIGNED = "assigned"
     DRAINING = "draining"
     OUTDATED = "outdated"
+    RECLAIMED = "reclaimed"
     FAILED = "failed"
     SILENT = "silent"
     LOST = "lost"
@@ -95,6 +96,7 @@ class VmFacts(Frozen):
     started_at: datetime | None = None  # when a stopped instance was started again, once
     reboot_asked_at: datetime | None = None
     rebooted_at: datetime | None = None  # when AWS was last told to
+    reclaim_at: datetime | None = None  # when AWS takes a spot instance back, as the VM was told
     heard_at: datetime | None = None
     idle_since: datetime | None = None  # since when the software does not run; None: it runs, or nobody has said
     gpu_active_at: datetime | None = None  # when the GPU was last seen to work

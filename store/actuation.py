@@ -183,18 +183,20 @@ async def drop_imports(conn: Connection, hostnames: Sequence[str]) -> None:
 
 
 REFUSE = """
-INSERT INTO refusal (region, zone, instance_type, refused_at)
-SELECT DISTINCT region, coalesce(spec->>'zone', ''), spec->>'instance_type', now() FROM vm WHERE hostname = ANY(%s)
-ON CONFLICT (region, zone, instance_type) DO UPDATE SET refused_at = excluded.refused_at
+INSERT INTO refusal (region, zone, instance_type, market, cause, refused_at)
+SELECT DISTINCT region, CASE WHEN %(cause)s = 'quota' THEN '' ELSE coalesce(spec->>'zone', '') END, spec->>'instance_type',
+                spec->>'market', %(cause)s, now()
+  FROM vm WHERE hostname = ANY(%(hostnames)s)
+ON CONFLICT (region, zone, instance_type, market) DO UPDATE SET refused_at = excluded.refused_at, cause = excluded.cause
 """
 
 
 FORGET_REFUSALS = "DELETE FROM refusal WHERE refused_at < now() - interval '1 day'"
 
 
-async def write_refusals(conn: Connection, hostnames: Sequence[str]) -> None:
-    """Remember that AWS had no capacity where these VMs were to be; what is a day old is forgotten."""
-    await conn.execute(REFUSE, (list(hostnames),))
+async def write_refusals(conn: Connection, hostnames: Sequence[str], cause: str) -> None:
+    """Remember that AWS had no `capacity` where these VMs were to be, or the account no `quota`; what is a day old is forgotten."""
+    await conn.execute(REFUSE, {"hostnames": list(hostnames), "cause": cause})
     await conn.execute(FORGET_REFUSALS)
 
 

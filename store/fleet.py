@@ -25,6 +25,7 @@ from schemas.decision import (
 )
 from store.assignment_tag import reread_assignments
 from store.db import Connection, fetch
+from store.session import GIVE_UP
 
 CREATE = """
 WITH n AS (SELECT * FROM unnest(%(hostname)s::text[], %(number)s::int[], %(shard)s::int[], %(spec)s::jsonb[],
@@ -75,23 +76,22 @@ async def end_vms(conn: Connection, ends: Sequence[EndVm]) -> list[str]:
     return _hostnames(await fetch(conn, END, _restated(ends)))
 
 
-LOSE = """
-WITH e AS (SELECT * FROM unnest(%(hostname)s::text[], %(version)s::bigint[], %(reason)s::text[])
-                    AS e (hostname, version, reason)),
-     v AS (UPDATE vm SET phase = 'lost', reason = e.reason, version = vm.version + 1 FROM e
-            WHERE vm.hostname = e.hostname AND vm.version = e.version AND vm.phase IN ('planned', 'live')
-        RETURNING vm.hostname, e.reason),
-     a AS (UPDATE assignment SET status = 'ended', ended_at = now(), end_reason = v.reason FROM v
-            WHERE assignment.hostname = v.hostname AND assignment.status IN ('offered', 'active')),
-     s AS (UPDATE seat SET state = 'draining', free_since = NULL, assignment_id = NULL FROM v
-            WHERE seat.hostname = v.hostname)
-SELECT hostname FROM v
+LOSE = f"""
+WITH l AS (SELECT * FROM unnest(%(hostname)s::text[], %(version)s::bigint[], %(reason)s::text[], %(moves)s::bool[])
+                    AS l (hostname, version, reason, moves)),
+     e AS (UPDATE vm SET phase = 'lost', reason = l.reason, version = vm.version + 1 FROM l
+            WHERE vm.hostname = l.hostname AND vm.version = l.version AND vm.phase IN ('planned', 'live')
+        RETURNING vm.hostname, l.reason, l.moves),
+     a AS (UPDATE assignment a SET {GIVE_UP} FROM e WHERE a.hostname = e.hostname AND a.status IN ('offered', 'active')),
+     s AS (UPDATE seat SET state = 'draining', free_since = NULL, assignment_id = NULL FROM e
+            WHERE seat.hostname = e.hostname)
+SELECT hostname FROM e
 """
 
 
 async def lose_vms(conn: Connection, lost: Sequence[MarkLost]) -> list[str]:
-    """`lost`; an assignment on it ends with the same reason."""
-    return _hostnames(await fetch(conn, LOSE, _restated(lost)))
+    """`lost`; an assignment on it ends with the same reason, or its person is first in line for another VM."""
+    return _hostnames(await fetch(conn, LOSE, _restated(lost) | {"moves": [one.moves for one in lost]}))
 
 
 FORGET = """

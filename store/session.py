@@ -24,21 +24,32 @@ async def set_sessions(conn: Connection, sessions: Sequence[SetSession]) -> list
     return await _told(conn, [row["hostname"] for row in rows])
 
 
-END = """
-WITH e AS (SELECT * FROM unnest(%(hostname)s::text[], %(ends_at)s::timestamptz[], %(reason)s::text[])
-                    AS e (hostname, ends_at, reason)),
-     a AS (UPDATE assignment a SET status = 'ended', ended_at = now(), end_reason = e.reason FROM e
+# Of `a`, an assignment whose VM is given up: it ends, or (`e.moves`) its person waits for another VM before all who are on no roster.
+# The command was for one use, so that VM is offered until a fresh one comes.
+GIVE_UP = """
+status = CASE WHEN e.moves THEN 'waiting' ELSE 'ended' END,
+ended_at = CASE WHEN NOT e.moves THEN now() END, end_reason = CASE WHEN NOT e.moves THEN e.reason END,
+hostname = CASE WHEN NOT e.moves THEN a.hostname END, bound_at = CASE WHEN NOT e.moves THEN a.bound_at END,
+offered_until = NULL, lapsed = false, code_at = CASE WHEN NOT e.moves THEN a.code_at END,
+priority = CASE WHEN e.moves THEN least(a.priority, 50) ELSE a.priority END,
+warning = CASE WHEN e.moves THEN e.reason || ': you are first in line for another VM' ELSE a.warning END, warning_ends_at = NULL
+"""
+
+END = f"""
+WITH e AS (SELECT * FROM unnest(%(hostname)s::text[], %(ends_at)s::timestamptz[], %(reason)s::text[], %(moves)s::bool[])
+                    AS e (hostname, ends_at, reason, moves)),
+     a AS (UPDATE assignment a SET {GIVE_UP} FROM e
             WHERE a.hostname = e.hostname AND a.status = 'active' AND a.warning_ends_at <= now()
               AND a.ends_at IS NOT DISTINCT FROM e.ends_at
-        RETURNING a.id, a.hostname)
+        RETURNING a.id)
 UPDATE seat s SET state = 'draining', assignment_id = NULL, free_since = NULL FROM a
  WHERE s.assignment_id = a.id RETURNING s.hostname
 """
 
 
 async def end_sessions(conn: Connection, ends: Sequence[EndAssignment]) -> list[str]:
-    """Ended, unless the warning was taken back or the deadline pushed meanwhile; the VM is then replaced by a clean one."""
-    names = ("hostname", "ends_at", "reason")
+    """Ended (or moved on), unless the warning was taken back or the deadline pushed meanwhile; the VM is then replaced by a clean one."""
+    names = ("hostname", "ends_at", "reason", "moves")
     rows = await fetch(conn, END, {name: [getattr(one, name) for one in ends] for name in names})
     return await _told(conn, [row["hostname"] for row in rows])
 

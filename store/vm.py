@@ -78,13 +78,14 @@ class Caller(Frozen):
     gpu_health: GpuHealth | None
     in_use: bool
     reporter: bool
+    reclaim_at: datetime | None
     code_version: int | None  # of its person's command; None: nobody has it
     delivered_version: int | None
 
 
 CALLERS = """
 SELECT v.hostname, v.pool, v.phase, v.token_version, v.public_ip, v.private_ip, v.status, v.gpu_health,
-       v.in_use, v.reporter, a.code_version, a.delivered_version
+       v.in_use, v.reporter, v.reclaim_at, a.code_version, a.delivered_version
   FROM vm v LEFT JOIN assignment a ON a.hostname = v.hostname AND a.status = 'active'
  WHERE v.hostname = ANY(%s) AND v.phase <> 'gone'
 """
@@ -112,6 +113,7 @@ class Report:
     gpu_health: GpuHealth | None = None
     in_use: bool | None = None
     reporter: bool | None = None
+    reclaim_at: datetime | None = None
     cloud_init_s: float | None = None
     container_s: float | None = None
     cloud_init_started_at: datetime | None = None
@@ -126,7 +128,7 @@ class Report:
     @property
     def is_trouble(self) -> bool:
         """Whether the controller ought to look at once."""
-        return self.status is VmStatus.ERROR or self.gpu_health is GpuHealth.UNHEALTHY
+        return self.status is VmStatus.ERROR or self.gpu_health is GpuHealth.UNHEALTHY or self.reclaim_at is not None
 
 
 REPORT_TYPES = {
@@ -134,6 +136,7 @@ REPORT_TYPES = {
     "gpu_health": "text",
     "in_use": "bool",
     "reporter": "bool",
+    "reclaim_at": "timestamptz",
     "cloud_init_s": "float8",
     "container_s": "float8",
     "cloud_init_started_at": "timestamptz",
@@ -154,7 +157,7 @@ UPDATE vm v SET ({", ".join(REPORT_COLUMNS)}) = ROW({_SAID}),
   FROM r JOIN locked USING (hostname)
  WHERE v.hostname = r.hostname
    AND ({_SAID}) IS DISTINCT FROM ({", ".join(f"v.{name}" for name in REPORT_COLUMNS)})
-RETURNING v.hostname, v.pool, v.status, v.gpu_health
+RETURNING v.hostname, v.pool, v.status, v.gpu_health, v.reclaim_at
 """
 
 
@@ -166,6 +169,7 @@ class Changed:
     pool: str
     status: VmStatus | None
     gpu_health: GpuHealth | None
+    reclaim_at: datetime | None = None
 
 
 async def record_reports(conn: Connection, reports: Sequence[Report]) -> list[Changed]:
@@ -181,6 +185,7 @@ async def record_reports(conn: Connection, reports: Sequence[Report]) -> list[Ch
             pool=row["pool"],
             status=VmStatus(row["status"]) if row["status"] else None,
             gpu_health=GpuHealth(row["gpu_health"]) if row["gpu_health"] else None,
+            reclaim_at=row["reclaim_at"],
         )
         for row in await fetch(conn, RECORD, params)
     ]

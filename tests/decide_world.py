@@ -71,7 +71,7 @@ def build_vm(lab: Lab, row: PoolRow, number: int, kind: str = "ready", **changes
         "shard": 1,
         "generation": row.generation,
         "spec_hash": spec_hash(pool, row.ami, row.startup_script) if pool and row.ami else OLD_HASH,
-        "spec": build_spec(region, instance_type, row.ami or AMI),
+        "spec": build_spec(region, instance_type, row.ami or AMI, market=pool.market if pool else "on-demand"),
         "in_state": made,
         "version": 1,
         "created_at": created_at,
@@ -98,12 +98,20 @@ def build_listed(vm: Vm, changed: dict[str, Any]) -> Listed:
     return Listed.model_validate({**base, **columns, "security_groups": groups, "tags": tags})
 
 
-def build_spec(region: str = REGION, instance_type: str = "g4dn.xlarge", ami: str = AMI, zone: str = "") -> VmSpec:
+def build_spec(
+    region: str = REGION,
+    instance_type: str = "g4dn.xlarge",
+    ami: str = AMI,
+    *,
+    zone: str = "",
+    market: str = "on-demand",
+) -> VmSpec:
     return VmSpec(
         ami=ami,
         instance_type=instance_type,
         zone=zone,
         region=region,
+        market=market,
         volume_size=50,
         volume_type="gp3",
         image="ghcr.io/talmolab/lablink-client-base-image:linux-amd64-v0.1.2",
@@ -184,8 +192,11 @@ class Situation:
         self.circumstances.setdefault("runs", {})[key] = build_run(key, **changes)
         return self
 
-    def refuse(self, instance_type: str, zone: str = "", ago: timedelta = timedelta(minutes=1)) -> "Situation":
-        refusal = Refusal(region=REGION, zone=zone, instance_type=instance_type, refused_at=NOW - ago)
+    def refuse(
+        self, instance_type: str, zone: str = "", ago: timedelta = timedelta(minutes=1), **columns: Any
+    ) -> "Situation":
+        place = {"region": REGION, "zone": zone, "instance_type": instance_type, **columns}
+        refusal = Refusal.model_validate({**place, "refused_at": NOW - ago})
         self.circumstances["refusals"] = (*self.circumstances.get("refusals", ()), refusal)
         return self
 

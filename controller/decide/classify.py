@@ -10,11 +10,14 @@ from schemas.spec import spec_hash
 from schemas.vm import Bucket, GpuHealth, Phase, Seat, Vm, VmStatus
 
 from controller.decide.drift import CHANGED, find_drift, is_corrected
+from controller.decide.names import clock
 
 # A new instance may be absent from listings for some minutes: DescribeInstances is eventually consistent.
 # https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 YOUNG = timedelta(minutes=5)
 RELEASED = "released by its user; replaced by a clean one"
+RECLAIM_HEARD = timedelta(minutes=15)
+"""AWS says it two minutes before; what a VM says of a later time, or has said long ago, is not believed."""
 REPLACED = "replaced"
 """In the reason of each row that drains so that another takes its place: only those let a pool surge."""
 
@@ -30,11 +33,12 @@ class Judged:
     trouble: str = ""
     outdated: str = ""
     drift: str = ""
+    reclaimed: bool = False
 
     @property
     def usable(self) -> bool:
         """Whether a person has it or could have it now."""
-        return self.bucket in (Bucket.READY, Bucket.ASSIGNED) or (
+        return (self.bucket in (Bucket.READY, Bucket.ASSIGNED) and not self.reclaimed) or (
             self.bucket is Bucket.OUTDATED and self.vm.ready_at is not None
         )
 
@@ -78,6 +82,16 @@ def is_taken(vm: Vm) -> bool:
     return vm.assignment_id is not None or vm.seat is Seat.TAKEN
 
 
+def is_reclaimed(vm: Vm, now: datetime) -> bool:
+    """Whether AWS is about to take its spot instance back."""
+    return (
+        vm.phase is Phase.LIVE
+        and vm.spec.market == "spot"
+        and vm.reclaim_at is not None
+        and abs(vm.reclaim_at - now) <= RECLAIM_HEARD
+    )
+
+
 def judge(vm: Vm, number: int, yard: Yardstick) -> Judged:
     """The first rule that holds decides: what is over, what is lost, whose it is, and only then how it fares.
 
@@ -92,10 +106,20 @@ def judge(vm: Vm, number: int, yard: Yardstick) -> Judged:
     outdated = _outdated(vm, yard)
     trouble = _trouble(vm, yard) if vm.phase is Phase.LIVE else None
     drift = find_drift(vm, yard.bases.get(vm.region, {})) if vm.phase is Phase.LIVE else ""
+    reclaimed = is_reclaimed(vm, yard.now)
+    if reclaimed and vm.reclaim_at:
+        trouble = Bucket.RECLAIMED, f"AWS takes its spot instance back at {clock(vm.reclaim_at)}"
     if is_taken(vm):
         words = f"assigned; {trouble[0]}: {trouble[1]}" if trouble else "assigned"
         return Judged(
-            vm, number, Bucket.ASSIGNED, _seen(vm, words, drift), trouble[1] if trouble else "", outdated, drift
+            vm,
+            number,
+            Bucket.ASSIGNED,
+            _seen(vm, words, drift),
+            trouble[1] if trouble else "",
+            outdated,
+            drift,
+            reclaimed,
         )
     corrected = drift if drift and is_corrected(vm, yard.pool, yard.now) else ""
     bucket, reason = _free(vm, trouble, outdated or (corrected and f"{CHANGED}: {corrected}"))

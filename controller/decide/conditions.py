@@ -29,6 +29,7 @@ USUAL = (
     ("Stalled", False, "NoFailures", "runs do not fail one after another"),
     ("BackingOff", False, "NoPause", "nothing waits after a failure"),
     ("CapacityLacking", False, "NotRefused", "AWS has not refused every place"),
+    ("QuotaReached", False, "WithinQuotas", "no quota of the account holds growth back"),
     ("BudgetReached", False, "WithinBudget", "no budget holds growth back"),
     ("ApprovalNeeded", False, "NotNeeded", "growth waits for nobody's approval"),
     ("UpdateStalled", False, "NotStalled", "new VMs do not fail"),

@@ -28,12 +28,12 @@ from schemas.snapshot import Snapshot
 from schemas.status import Condition
 from schemas.vm import Bucket, Phase, Seat, Vm
 
-from controller.decide.classify import REPLACED, is_taken
+from controller.decide.classify import REPLACED, is_reclaimed, is_taken
 from controller.decide.shards import SHARD_SIZE
 from controller.decide.spending import find_overspending
 
 REFUSED = "DecisionRefused"
-REPLACING = frozenset({Bucket.OUTDATED, Bucket.FAILED, Bucket.SILENT, Bucket.LOST, Bucket.STOPPED})
+REPLACING = frozenset({Bucket.OUTDATED, Bucket.RECLAIMED, Bucket.FAILED, Bucket.SILENT, Bucket.LOST, Bucket.STOPPED})
 
 
 class InvariantViolated(Exception):
@@ -209,6 +209,7 @@ def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
     replacing = {judged.pool for judged in decision.judgements if judged.bucket in REPLACING}
     replacing |= {vm.pool for vm in snapshot.vms if vm.phase is Phase.DRAINING and REPLACED in vm.reason}
     replacing |= {vm.pool for vm in snapshot.vms if vm.phase is Phase.LIVE and vm.seat is Seat.DRAINING}
+    replacing |= {vm.pool for vm in snapshot.vms if is_reclaimed(vm, snapshot.now)}
     replacing |= {action.pool for action in decision.actions if isinstance(action, EndVm) and REPLACED in action.reason}
     unrecorded: set[str] = set()
     for instance in snapshot.instances:

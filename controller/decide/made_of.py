@@ -23,5 +23,6 @@ def vm_spec(pool: Pool, row: PoolRow, ami: str, place: Place) -> VmSpec:
         startup_script=row.startup_script,
         startup_on_error=pool.startup_script.on_error if pool.startup_script else "continue",
         gpu=has_gpu(place.instance_type),
+        abandoned_s=int(pool.health.abandoned.total_seconds()) if pool.health.abandoned else 0,
         generation=row.generation,
     )

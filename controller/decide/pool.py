@@ -21,8 +21,8 @@ from controller.decide.recognise import (
     record_instances,
     report_orphans,
 )
-from controller.decide.repair import end_released, give_up_on_broken, start_stopped
-from controller.decide.scale import leave_refused_places, scale_in, scale_out, set_demand
+from controller.decide.repair import end_released, give_up_on_broken, leave_reclaimed, start_stopped
+from controller.decide.scale import leave_refused_places, scale_in, scale_out, set_demand, watch_quota
 from controller.decide.session import end_sessions
 from controller.decide.strangers import Kind, Stranger
 from controller.decide.survey import PoolView, survey
@@ -62,6 +62,7 @@ def decide_pool(view: PoolView) -> Work:
         end_duplicates,
         report_orphans,
         give_up_on_broken,
+        leave_reclaimed,
         end_released,
         start_stopped,
         end_sessions,
@@ -69,6 +70,7 @@ def decide_pool(view: PoolView) -> Work:
         replace_outdated,
         leave_refused_places,
         scale_out,
+        watch_quota,
         end_bases,
         watch_drift,
         watch_courses,

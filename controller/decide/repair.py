@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from schemas.decision import EndVm, MarkLost, RebootVm, StartVm
 from schemas.vm import Bucket, Phase
 
-from controller.decide.classify import RELEASED, REPLACED, Judged
+from controller.decide.classify import RELEASED, REPLACED, Judged, is_taken
 from controller.decide.names import clock, counted, listed
 from controller.decide.work import Work
 
@@ -29,7 +29,13 @@ def give_up_on_broken(work: Work) -> Work:
         broken = broken[:surplus]
     broken, work = _reboot_first(work, broken)
     short = work.view.size - work.capacity
-    return work.act_on([(one, _give_up(one, replaced=index < short)) for index, one in enumerate(broken)])
+    return work.act_on([(one, _give_up(one, index < short, _moves(work, one))) for index, one in enumerate(broken)])
+
+
+def _moves(work: Work, one: Judged) -> bool:
+    """Whether who had it gets another one: where that is declared, and always where AWS took it back."""
+    pool = work.view.declared
+    return pool is not None and is_taken(one.vm) and (pool.health.assigned == "replace" or one.vm.spec.market == "spot")
 
 
 def _reboot_first(work: Work, broken: list[Judged]) -> tuple[list[Judged], Work]:
@@ -60,15 +66,21 @@ def _reboot(one: Judged) -> RebootVm:
     return RebootVm(pool=one.vm.pool, hostname=one.vm.hostname, version=one.vm.version, reason=reason)
 
 
-def _give_up(one: Judged, replaced: bool) -> EndVm | MarkLost:
+def _give_up(one: Judged, replaced: bool, moves: bool) -> EndVm | MarkLost:
     vm = one.vm
     if one.bucket is Bucket.LOST:
-        return MarkLost(pool=vm.pool, hostname=vm.hostname, version=vm.version, reason=one.reason)
+        reason = f"{one.reason}; the person waits for another VM" if moves else one.reason
+        return MarkLost(pool=vm.pool, hostname=vm.hostname, version=vm.version, reason=reason, moves=moves)
     return end(one, f"{one.bucket}: {one.reason}; {REPLACED if replaced else 'not needed any more'}")
 
 
 def end(one: Judged, reason: str) -> EndVm:
     return EndVm(pool=one.vm.pool, hostname=one.vm.hostname, version=one.vm.version, reason=reason)
+
+
+def leave_reclaimed(work: Work) -> Work:
+    """What AWS takes back is replaced at once; who has one is warned by `end_sessions` and keeps it to its end."""
+    return work.act_on([(one, end(one, f"{one.reason}; {REPLACED}")) for one in work.of(Bucket.RECLAIMED)])
 
 
 def end_released(work: Work) -> Work:

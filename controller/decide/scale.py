@@ -17,7 +17,7 @@ from controller.decide.capacity import NoPlace, Place, Refused, choose_place
 from controller.decide.classify import REPLACED, Judged
 from controller.decide.demand import MINIMUM_AGE
 from controller.decide.made_of import vm_spec
-from controller.decide.names import clock, counted
+from controller.decide.names import clock, counted, listed
 from controller.decide.repair import end
 from controller.decide.shards import allot_shards, last_shard, rows_by_shard
 from controller.decide.work import BROKEN, Work
@@ -25,6 +25,7 @@ from controller.decide.work import BROKEN, Work
 # Who goes first when there are too many: what costs least to lose. Those in use are not on the list.
 ORDER = (Bucket.PLANNED, Bucket.BOOTING, Bucket.OUTDATED, Bucket.READY)
 
+QUOTA_ADVICE = "ask for more in the console of Service Quotas, or declare fewer or other VMs"
 PATIENCE = "each ends when it is 15 minutes old and nobody has left for 10"
 
 
@@ -38,7 +39,8 @@ def set_demand(work: Work) -> Work:
 def _is_replacing(vms: tuple[Judged, ...]) -> bool:
     return any(
         one.bucket in BROKEN
-        or one.bucket is Bucket.OUTDATED
+        or one.bucket in (Bucket.OUTDATED, Bucket.RECLAIMED)
+        or one.reclaimed
         or (one.bucket is Bucket.DRAINING and REPLACED in one.reason)
         for one in vms
     )
@@ -99,13 +101,14 @@ def leave_refused_places(work: Work) -> Work:
     if pool is None or work.no_create or not view.world.refusals:
         return work
     refused = _refused(work, pool)
-    if isinstance(choose_place(pool, refused), NoPlace):
+    elsewhere = choose_place(pool, refused)
+    if isinstance(elsewhere, NoPlace) or elsewhere.without_quota:
         return work
     met = {stranger.row.hostname for stranger in view.strangers if stranger.row}
     stuck = [
         (one, end(one, f"AWS refused {spec.instance_type} in {spec.zone or spec.region}; {REPLACED} by one elsewhere"))
         for one in work.of(Bucket.PLANNED)
-        if refused.opens_at((spec := one.vm.spec).instance_type, spec.zone)
+        if (refused.opens_at((spec := one.vm.spec).instance_type, spec.zone) or spec.instance_type in refused.no_quota)
         and not view.in_progress(one.vm)
         and one.vm.hostname not in met
     ]
@@ -113,7 +116,17 @@ def leave_refused_places(work: Work) -> Work:
 
 
 def _refused(work: Work, pool: Pool) -> Refused:
-    return Refused.of(work.view.world.refusals, pool.region, work.view.world.now)
+    return Refused.of(work.view.world.refusals, pool, work.view.world.now)
+
+
+def watch_quota(work: Work) -> Work:
+    """Told apart from a lack of machines: no waiting helps, a person has to ask for more or declare less."""
+    pool = work.view.declared
+    used_up = [one for one in pool.instance_type if one in _refused(work, pool).no_quota] if pool else []
+    if not used_up or pool is None:
+        return work
+    message = f"the account's quota for {listed(used_up)} ({pool.market}) is used up in {pool.region}: {QUOTA_ADVICE}"
+    return work.find("QuotaReached", "UsedUp", message)
 
 
 def scale_out(work: Work) -> Work:

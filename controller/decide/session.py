@@ -15,6 +15,7 @@ from schemas.values import format_duration
 from schemas.vm import Bucket, Vm
 
 from controller.decide.classify import Judged
+from controller.decide.holdbacks import REPAIRED_AT_ONCE, REPAIRED_SHARE
 from controller.decide.names import clock
 from controller.decide.schedule import name_of
 from controller.decide.work import Work
@@ -25,16 +26,23 @@ UPDATE_NOTICE = timedelta(minutes=30)
 """For who has an outdated VM where updates drain: nobody could know before."""
 
 
+BROKEN_NOTICE = timedelta(minutes=5)
+"""For who has a VM that does not work, where another one is to follow: it may come back meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a session ends, when at the earliest, and how long before its person has to know."""
+    """Why a session ends, when at the earliest, and how long before its person has to know. `moves`: it goes on on another VM."""
 
     words: str
     deadline: datetime
     notice: timedelta
     least: timedelta  # who is told late, since the controller was away, still has this long
+    moves: bool = False
 
     def sentence(self, ends_at: datetime) -> str:
+        if self.moves:
+            return f"{self.words}: you are given another VM at {clock(ends_at)}"
         return f"{self.words}: the session ends at {clock(ends_at)}"
 
 
@@ -54,13 +62,19 @@ def _session(work: Work, pool: Pool, one: Judged) -> SetSession | EndAssignment 
     vm, now = one.vm, work.view.world.now
     limit = pool.session.max
     ends_at = vm.ends_at or (vm.bound_at + limit if limit and vm.bound_at else None)
+    if one.reclaimed and vm.reclaim_at:
+        words = f"AWS takes this VM back at {clock(vm.reclaim_at)}; you are first in line for another one"
+        return _record(vm, ends_at, words, vm.reclaim_at, one.trouble)
     cause = min(_causes(work, pool, one, ends_at), key=lambda cause: cause.deadline, default=None)
     if cause is None or now < cause.deadline - cause.notice:
-        return _record(vm, ends_at, "", None, "nothing ends it for now")
+        trouble = f"this VM has trouble ({one.trouble}): an admin has been told" if one.trouble else ""
+        return _record(vm, ends_at, trouble, None, "nothing ends it for now")
     stands = vm.warning_ends_at and vm.warning_ends_at >= cause.deadline
     if stands and vm.warning_ends_at and vm.warning == cause.sentence(vm.warning_ends_at):
         if now >= vm.warning_ends_at:
-            return EndAssignment(pool=vm.pool, hostname=vm.hostname, ends_at=vm.ends_at, reason=cause.words)
+            return EndAssignment(
+                pool=vm.pool, hostname=vm.hostname, ends_at=vm.ends_at, reason=cause.words, moves=cause.moves
+            )
         return _record(vm, ends_at, vm.warning, vm.warning_ends_at, cause.words)
     at = max(cause.deadline, now + cause.least)
     return _record(vm, ends_at, cause.sentence(at), at, cause.words)
@@ -96,7 +110,17 @@ def _causes(work: Work, pool: Pool, one: Judged, ends_at: datetime | None) -> It
             yield Cause(f"the course {planned.name} is over", planned.over_at, planned.course.grace or NOTICE, NOTICE)
     if pool.update.assigned == "drain" and one.outdated and vm.bound_at:
         yield Cause(f"its VM is outdated ({one.outdated})", vm.bound_at, UPDATE_NOTICE, UPDATE_NOTICE)
+    if pool.health.assigned == "replace" and one.trouble and vm.bound_at and _is_given_up(work, vm):
+        yield Cause(f"its VM does not work ({one.trouble})", vm.bound_at, BROKEN_NOTICE, BROKEN_NOTICE, moves=True)
     yield from _windows(pool, vm, now)
+
+
+def _is_given_up(work: Work, vm: Vm) -> bool:
+    """Not one that will be started, once; and not many at once, which have one cause that other VMs would not end."""
+    starts = vm.instance_state in ("stopped", "stopping") and vm.started_at is None
+    troubled = sum(one.bucket is Bucket.ASSIGNED and bool(one.trouble) and not one.reclaimed for one in work.view.vms)
+    few = troubled <= max(REPAIRED_AT_ONCE, len(work.view.vms) * REPAIRED_SHARE)
+    return few and not starts and not work.no_repair
 
 
 def _windows(pool: Pool, vm: Vm, now: datetime) -> Iterator[Cause]:

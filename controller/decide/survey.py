@@ -166,7 +166,9 @@ def _doubt(
 ) -> str:
     """More losses and riddles at once than accidents explain: rather our view is wrong than the world."""
     everybody = [one for rows in judged.values() for one in rows]
-    lost = sum(one.bucket is Bucket.LOST and one.vm.phase is Phase.LIVE for one in everybody)
+    lost = sum(
+        one.bucket is Bucket.LOST and one.vm.phase is Phase.LIVE and not _taken_back(one.vm) for one in everybody
+    )
     orphaned = sum(_is_news(stranger, snapshot) for group in strangers.values() for stranger in group)
     if lost + orphaned <= max(2, len(everybody) / 10):
         return ""
@@ -174,6 +176,11 @@ def _doubt(
         orphaned
     )
     return f"{' and '.join(parts)} at once, of {len(everybody)}: {PERSON}"
+
+
+def _taken_back(vm: Vm) -> bool:
+    """AWS ends spot instances by the dozen, and lists them as ended: that is no doubt of our view."""
+    return vm.spec.market == "spot" and vm.instance_state == "terminated"
 
 
 def _is_news(stranger: Stranger, snapshot: Snapshot) -> bool:

@@ -108,6 +108,7 @@ def _render_vm(site: Site, vm: Vm) -> dict[str, Any]:
         "allocator_host": urlsplit(site.allocator_url).hostname or "",
         "log_group": site.log_group,
         "log_region": site.region,
+        "abandoned_s": spec.abandoned_s,
     }
 
 

@@ -89,7 +89,11 @@ class Work:
 
     @property
     def staying(self) -> list[Judged]:
-        return [one for one in self.view.vms if one.bucket in CAPACITY and one.vm.hostname not in self.leaving]
+        return [
+            one
+            for one in self.view.vms
+            if one.bucket in CAPACITY and not one.reclaimed and one.vm.hostname not in self.leaving
+        ]
 
     @property
     def adopted(self) -> int:
@@ -132,5 +136,7 @@ def describe(action: Action) -> str:
     where = (
         f"{action.spec.instance_type} in {action.spec.zone or action.spec.region}" if action.kind == "create" else ""
     )
+    if action.kind == "end_assignment" and action.moves:
+        return f"move the user of {action.hostname} to another VM"
     tell = "warn the user of" if action.kind == "set_session" and action.warning else "note the session of"
     return words.get(action.kind, "{kind} {hostname}").format(where=where, tell=tell, **dict(action))

@@ -237,7 +237,13 @@ class Rehearsal(Simulation):
         return max((share for name, share in self.plan.fail.items() if instance_type.startswith(name)), default=0.0)
 
     def _refuse(self, vm: Vm) -> None:
-        refusal = Refusal(region=vm.region, zone=vm.spec.zone, instance_type=vm.spec.instance_type, refused_at=self.now)
+        refusal = Refusal(
+            region=vm.region,
+            zone=vm.spec.zone,
+            instance_type=vm.spec.instance_type,
+            market=vm.spec.market,
+            refused_at=self.now,
+        )
         self.refusals = [*(one for one in self.refusals if self.now - one.refused_at < timedelta(hours=1)), refusal]
         self.change(vm.hostname, phase=Phase.DRAINING, seat=Seat.DRAINING, reason="AWS had no capacity for it")
         self.ledger.refused(vm)

@@ -19,6 +19,8 @@ locals {
       STARTUP_ON_ERROR       = vm.startup_on_error
       LABLINK_IMAGE          = vm.image
       LABLINK_GPU            = tostring(vm.gpu)
+      LABLINK_SPOT           = tostring(vm.market == "spot")
+      LABLINK_ABANDONED_S    = tostring(vm.abandoned_s)
     }
   }
 

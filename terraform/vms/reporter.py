@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass, field, fields
@@ -21,6 +22,7 @@ from typing import Any
 
 CONTAINER = "lablink-client"
 PATIENCE_LOOKS = 6  # 90 s: longer than CRD's registration takes, shorter than a user waits
+METADATA = "http://169.254.169.254"  # LABLINK_METADATA in tests
 CRD_HOST = re.compile(r"chrome-remote-desktop-host|chrome-remote-desktop --start")
 SUBSCRIBE = re.compile(r"(^|[/\s])subscribe(\s|$)")
 SUBSCRIBE_COMMAND = 'PATH="/home/client/.venv/bin:/home/client/miniforge3/bin:$PATH"; exec subscribe >/proc/1/fd/1 2>&1'
@@ -35,6 +37,7 @@ class Memory:
     looks: int = 0  # in a row that the offered version has not been delivered
     said: dict[str, Any] = field(default_factory=dict)
     cpu: tuple[int, int] = (0, 0)  # busy and all ticks since boot
+    answered_at: float = 0.0  # when the allocator last took a heartbeat
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,31 @@ def read_gpu(expected: bool) -> tuple[str, dict[str, float]]:
     return "Healthy", {"gpu_utilization": max(use), "gpu_memory_used": sum(used), "gpu_temperature": max(heat)}
 
 
+def read_reclaim(spot: bool) -> str | None:
+    """When EC2 takes this spot instance back, from two minutes before. The address answers 404 until then.
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html"""
+    if not spot:
+        return None
+    base = os.environ.get("LABLINK_METADATA") or METADATA
+    seconds = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{base}/latest/api/token", method="PUT", headers=seconds), timeout=2
+        ) as response:
+            token = {"X-aws-ec2-metadata-token": response.read().decode()}
+        notice = urllib.request.Request(f"{base}/latest/meta-data/spot/instance-action", headers=token)
+        with urllib.request.urlopen(notice, timeout=2) as response:
+            return str(json.loads(response.read())["time"])
+    return None
+
+
+def is_abandoned(memory: Memory, now: float, patience_s: float) -> bool:
+    """Whether the allocator has not answered for that long. A clock that was set back begins anew."""
+    if not 0.0 < memory.answered_at <= now:
+        memory.answered_at = now
+    return now - memory.answered_at > patience_s > 0
+
+
 class Allocator:
     """The allocator as this VM sees it. No call raises: the next look tries again."""
 
@@ -217,7 +245,12 @@ def look(root: Path) -> None:
     gauges = {**read_gauges(memory), **gpu_gauges}
     deliver(allocator, memory, processes)
     heartbeat = {"code_version_delivered": memory.delivered, "in_use": in_use, "boot_id": boot_id, "gauges": gauges}
-    allocator.post(f"/api/v1/client/{allocator.hostname}/heartbeat", heartbeat)
+    if reclaim_at := read_reclaim(environment.get("LABLINK_SPOT") == "true"):
+        heartbeat["reclaim_at"] = reclaim_at
+    if allocator.post(f"/api/v1/client/{allocator.hostname}/heartbeat", heartbeat):
+        memory.answered_at = time.time()
+    connected = any(CRD_HOST.search(process.args) for process in processes or [])
+    abandoned = is_abandoned(memory, time.time(), float(environment.get("LABLINK_ABANDONED_S") or 0))
 
     if status_path.exists():  # setup.sh writes it when all is up; after a reboot it is due again
         status = status_path.read_text().strip()
@@ -229,6 +262,9 @@ def look(root: Path) -> None:
     draft = memory_path.with_suffix(".new")
     draft.write_text(json.dumps(asdict(memory)))
     draft.replace(memory_path)
+    if abandoned and not in_use and not connected:
+        print("the allocator has been silent for too long, and nobody uses this VM: it shuts down")
+        run("systemctl", "poweroff")
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ variable "vms" {
     allocator_host   = string
     log_group        = string
     log_region       = string # where the log group is: the allocator's region
+    abandoned_s      = number # an unused VM shuts down when the allocator was silent for that long; 0: never
   }))
 
   validation {

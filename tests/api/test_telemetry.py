@@ -169,3 +169,14 @@ async def test_public_queries_need_no_login(dsn: str) -> None:
     async with serving(dsn, yaml=YAML + "public_queries: true\n") as world:
         (name,) = await world.add_vms()
         assert (await world.http.get("/api/vm-status")).json() == {name: "initializing"}
+
+
+async def test_a_spot_instance_that_is_taken_back_is_told_once_and_wakes_the_controller(dsn: str) -> None:
+    async with serving(dsn) as world:
+        (name,) = await world.add_vms()
+        for _ in range(2):
+            beat = {"in_use": False, "reclaim_at": "2031-05-04T12:02:00Z"}
+            assert (await post(world, f"/api/v1/client/{name}/heartbeat", name, beat)).status_code == 200
+        assert str((await read_row(world, name))["reclaim_at"]).startswith("2031-05-04 12:02")
+        (event,) = await world.sql("SELECT message FROM event WHERE subject = %s", f"vm/{name}")
+        assert event["message"] == "AWS takes the instance back at 2031-05-04 12:02:00 UTC"

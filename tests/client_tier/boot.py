@@ -69,6 +69,9 @@ class AllocatorStandIn:
             def do_GET(self) -> None:
                 self.answer(None)
 
+            def do_PUT(self) -> None:
+                self.answer(None)
+
             def do_POST(self) -> None:
                 self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
@@ -116,6 +119,7 @@ class Machine:
             "ALLOCATOR_STAND_IN": self._allocator_url,
             "REAL_CURL": find_program("curl"),
             "AGENT": AGENT,
+            "LABLINK_METADATA": self._allocator_url,  # plays EC2's metadata service, too
         }
 
     @property

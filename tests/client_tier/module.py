@@ -53,6 +53,7 @@ def vm(startup_script: str = "", **changes: Any) -> dict[str, Any]:
         "allocator_host": "allocator.invalid",
         "log_group": LOG_GROUP,
         "log_region": REGION,
+        "abandoned_s": 86400,
         **changes,
     }
 

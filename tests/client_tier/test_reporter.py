@@ -1,7 +1,9 @@
 """The reporter that the user data install, run look by look: what the allocator hears, and when the client in the
 container is started again for a newer Chrome Remote Desktop command."""
 
+import json
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -185,3 +187,55 @@ def test_gpu_is_healthy_with_gauges_until_it_no_longer_answers(
     beat = allocator.bodies("/api/v1/client/gpu/heartbeat")[0]
     assert beat is not None
     assert gauges.items() <= beat["gauges"].items()
+
+
+def declare(machine: Machine, **changes: str) -> None:
+    """As if the user data had said so."""
+    path = machine.root / "etc/lablink/client.env"
+    path.write_text(path.read_text() + "".join(f"{name}={value}\n" for name, value in changes.items()))
+
+
+def test_notice_that_a_spot_instance_is_taken_back_is_told(booted: Machine, allocator: AllocatorStandIn) -> None:
+    notice = "/latest/meta-data/spot/instance-action"
+    allocator.answers[notice] = (404, {})
+    declare(booted, LABLINK_SPOT="true")
+    booted.look([SUBSCRIBE])
+    allocator.answers[notice] = (200, {"action": "terminate", "time": "2026-12-01T09:02:00Z"})
+    booted.look([SUBSCRIBE])
+    declare(booted, LABLINK_SPOT="false")
+    booted.look([SUBSCRIBE])
+    assert [beat.get("reclaim_at") for beat in heartbeats(allocator)] == [None, "2026-12-01T09:02:00Z", None]
+
+
+POWEROFF = "systemctl poweroff"
+
+
+def test_unused_vm_whose_allocator_is_silent_shuts_down(booted: Machine, allocator: AllocatorStandIn) -> None:
+    declare(booted, LABLINK_ABANDONED_S="3600")
+    booted.look([SUBSCRIBE])
+    remember(booted, answered_s_ago=3700)
+    booted.look([SUBSCRIBE])
+    assert POWEROFF not in booted.calls, "it answers"
+    remember(booted, answered_s_ago=3700)
+    allocator.close()
+    booted.look([CRD])
+    assert POWEROFF not in booted.calls, "somebody is connected"
+    assert "shuts down" in booted.look([SUBSCRIBE])
+    assert booted.calls.count(POWEROFF) == 1
+
+
+def test_vm_whose_allocator_was_just_lost_stays(booted: Machine, allocator: AllocatorStandIn) -> None:
+    declare(booted, LABLINK_ABANDONED_S="3600")
+    allocator.close()
+    booted.look([SUBSCRIBE])
+    booted.look([SUBSCRIBE])
+    declare(booted, LABLINK_ABANDONED_S="0")
+    remember(booted, answered_s_ago=999_999)
+    booted.look([SUBSCRIBE])
+    assert POWEROFF not in booted.calls
+
+
+def remember(machine: Machine, answered_s_ago: float) -> None:
+    path = machine.root / "var/lib/lablink/reporter.json"
+    known = json.loads(path.read_text())
+    path.write_text(json.dumps(known | {"answered_at": time.time() - answered_s_ago}))

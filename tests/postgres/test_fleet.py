@@ -141,6 +141,30 @@ async def test_a_lost_vm_ends_its_assignment(db: Db) -> None:
     assert ended == {"status": "ended", "end_reason": "terminated in AWS"}
 
 
+async def test_who_had_a_vm_that_was_taken_back_is_offered_the_next_one_before_others(db: Db) -> None:
+    first, second = await make_vms(db, 2)
+    async with transaction(db) as conn:
+        await conn.execute("UPDATE vm SET phase = 'live'")
+        await free_seats(conn, [first.hostname])
+        await request_seats(conn, [Claim("client", "a@b.org", "4/code", "123456")])
+    async with transaction(db) as conn:
+        await bind_waiting(conn, "client")
+        await request_seats(conn, [Claim("client", "b@b.org", "4/other", "123456")])
+    bound = (await read_vms(db))[0]
+    lost = MarkLost(pool="client", hostname=first.hostname, version=bound.version, reason="taken back", moves=True)
+    async with transaction(db) as conn:
+        assert await fleet.lose_vms(conn, [lost]) == [first.hostname]
+        await free_seats(conn, [second.hostname])
+    async with transaction(db) as conn:
+        (offered,) = await bind_waiting(conn, "client")
+    assert (offered.id, offered.email, offered.hostname) == (bound.assignment_id, "a@b.org", second.hostname)
+    assert offered.status == "offered", "a command is for one use: a fresh one is waited for"
+    assert offered.warning == "taken back: you are first in line for another VM"
+    async with transaction(db) as conn:
+        accepted = await request_seats(conn, [Claim("client", "a@b.org", "4/fresh", "123456", proven=offered.id)])
+    assert (accepted["a@b.org"].status, accepted["a@b.org"].hostname) == ("active", second.hostname)
+
+
 async def test_a_vm_that_terraform_still_holds_is_not_forgotten(db: Db) -> None:
     vm = (await make_vms(db, 1))[0]
     async with transaction(db) as conn:

@@ -7,7 +7,7 @@
     gone: [client 9]
     instances: [i-1 lablink-client-dev-9 client first_seen_at=10m]  # id, host name, pool ("-": none), columns
     runs: {client/us-west-2/1: running}                             # or ended, or overdue
-    refusals: [us-west-2 - g4dn.xlarge 1m]                          # region, zone, type, age
+    refusals: [us-west-2 - g4dn.xlarge 1m cause=quota market=spot]  # region, zone, type, age, columns
     bases: [client us-west-2]
     asked: {client: {waiting: 2, left: 1, left_at: 4m}}             # people in line, and those who left lately
     attendance: {friday: {seated: 3, roster: 20}}                    # people of courses
@@ -136,8 +136,8 @@ def _read_situation(written: dict[str, Any]) -> Situation:
 
 def _read_circumstances(situation: Situation, written: dict[str, Any]) -> Situation:
     for line in written.get("refusals", ()):
-        _, zone, instance_type, age = line.split()
-        situation.refuse(instance_type, _named(zone) or "", parse_duration(age))
+        _, zone, instance_type, age, *columns = line.split()
+        situation.refuse(instance_type, _named(zone) or "", parse_duration(age), **_columns(columns))
     attendance = {name: Attendance(**people) for name, people in written.get("attendance", {}).items()}
     situation.set(attendance=attendance, starts=written.get("starts", {}))
     for pool, columns in written.get("asked", {}).items():

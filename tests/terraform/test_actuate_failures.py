@@ -67,6 +67,9 @@ async def test_a_failure_is_over_when_what_failed_is_not_asked_for_any_more(worl
     await world.plan_vms(1)
     await world.actuate()
     assert (await world.condition("ApplyFailed"))["reason"] == "quota"
+    assert await world.read("SELECT zone, market, cause FROM refusal WHERE cause = 'quota'") == [
+        {"zone": "", "market": "on-demand", "cause": "quota"}
+    ]
     await world.write("UPDATE vm SET phase = 'gone'")
     await world.actuate()
     assert (await world.condition("ApplyFailed"))["status"] is False

@@ -370,6 +370,7 @@ def test_reboot_runs_and_capacity_are_calls_of_the_api() -> None:
     run = {"id": 7, "started_at": "2026-12-01T09:00:00Z", "state_key": "client/us-west-2/1", "outcome": "failed"}
     run |= {"creates": 2, "imports": 0, "deletes": 0, "message": "no room"}
     place = {"pool": "client", "region": "us-west-2", "instance_type": "g4dn.xlarge", "zone": ""}
+    place |= {"market": "spot", "cause": "quota"}
     answers = {
         "POST /api/v1/vms/lab-1/reboot": Answer(200, {"message": "lab-1 will be rebooted"}),
         "GET /api/v1/runs": Answer(200, {"items": [run], "next": None}),
@@ -392,7 +393,9 @@ def test_reboot_runs_and_capacity_are_calls_of_the_api() -> None:
         ]
         assert calls[-1].path.endswith("limit=20&pool=client&status=failed")
         assert run_cli("runs", "7").out.endswith("failed: no room\nError: no room\n")
-        assert run_cli("capacity").out.splitlines()[1].split() == ["client", "us-west-2", "g4dn.xlarge", "any"]
+        assert run_cli("capacity").out.splitlines()[1].split() == [
+            "client", "us-west-2", "spot", "g4dn.xlarge", "any", "quota",
+        ]  # fmt: skip
 
 
 def test_collect_writes_the_zip_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_one_look_that_lacks_an_instance_is_told_in_the_reason() -> None:
 def test_trouble_of_a_vm_in_use_is_told_but_ends_nobody() -> None:
     outcome = Situation({"client": 1}).add("assigned", 1, status=VmStatus.ERROR).decide()
     assert outcome.judged(HOST).reason == "assigned; failed: it reports the status error"
-    assert outcome.done() == []
+    assert outcome.done() == ["set_session 1"]
     assert outcome.condition("VmUnhealthy").status
 
 

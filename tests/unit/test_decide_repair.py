@@ -76,12 +76,12 @@ def test_a_stopped_vm_in_use_is_started_once() -> None:
     stopped = Situation({"client": 1}).add("assigned", 1, instance_state="stopped")
     assert stopped.decide().done() == ["start 1"]
     again = Situation({"client": 1}).add("assigned", 1, instance_state="stopped", started_at=NOW - HOUR).decide()
-    assert again.done() == []
+    assert again.done() == ["set_session 1"]
     assert again.condition("VmUnhealthy").status
 
 
 def test_a_vm_that_is_still_stopping_is_not_started() -> None:
-    assert Situation({"client": 1}).add("assigned", 1, instance_state="stopping").decide().done() == []
+    assert Situation({"client": 1}).add("assigned", 1, instance_state="stopping").decide().done("start") == []
 
 
 def test_too_many_losses_at_once_put_the_fleet_in_doubt() -> None:

@@ -10,9 +10,7 @@ from schemas.yaml_edit import render
 
 COURSE = {"pool": "client", "from": "2026-12-04T09:00-08:00", "to": "2026-12-04T17:00-08:00", "seats": 40}
 SET = {
-    "pools.*.market": "spot",
     "pools.*.session.after": "keep",
-    "pools.*.health.assigned": "replace",
     "notify": [{"webhook": "https://example.org/hook", "on": ["PoolStalled"]}],
 }
 
@@ -36,7 +34,6 @@ def test_a_field_that_nothing_acts_on_is_refused_when_set(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "default"),
     [
-        ("pools.*.market", "on-demand"),
         ("pools.*.session", {"max": None, "after": "replace"}),
         ("courses", {}),
         ("notify", []),

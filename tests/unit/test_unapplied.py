@@ -33,6 +33,7 @@ def test_an_order_to_start_a_vm_survives_the_controller_that_gave_it() -> None:
 
 def test_a_vm_that_stays_stopped_long_after_it_was_to_start_wakes_nobody_any_more() -> None:
     given: dict[str, Any] = {"instance_state": "stopped", "started_at": NOW - timedelta(minutes=11)}
+    given["warning"] = "this VM has trouble (its instance is stopped): an admin has been told"
     assert unapplied(at_rest().add("ready", 1).add("assigned", 2, **given)) == []
 
 
