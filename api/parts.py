@@ -18,6 +18,7 @@ from api.outlook import Outlook
 from api.pages.free import FreeCount
 from api.signal import Signal
 from api.statuses import Statuses
+from api.waiters import Waiters
 from schemas.settings import Settings
 from store.db import Db
 from store.secret import Cipher
@@ -40,3 +41,4 @@ TheLogFeed = NamedDependency[SkipValidation[LogFeed]]
 TheOutlook = NamedDependency[SkipValidation[Outlook]]
 TheSettings = NamedDependency[SkipValidation[Settings]]
 TheStatuses = NamedDependency[SkipValidation[Statuses]]
+TheWaiters = NamedDependency[SkipValidation[Waiters]]

@@ -1,0 +1,43 @@
+"""Figures of the whole lab for a monitor: people and their waits, starts, Terraform runs, who is up. Reads only, in one pipeline."""
+
+from typing import Any
+
+from store.db import Db, fetch
+from store.state import one_view
+
+PEOPLE = "SELECT pool, status, count(*)::int AS n FROM assignment WHERE status <> 'ended' GROUP BY pool, status"
+
+WAITS = """
+SELECT pool, percentile_disc(ARRAY[0.5, 0.9, 1]) WITHIN GROUP (ORDER BY extract(epoch FROM coalesce(bound_at, now()) - created_at)::float8) AS waits
+  FROM assignment
+ WHERE created_at > now() - interval '1 hour' AND (bound_at IS NOT NULL OR status = 'waiting')
+ GROUP BY pool
+"""
+
+STARTS = """
+SELECT pool, part, percentile_disc(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY s) AS took
+  FROM vm CROSS JOIN LATERAL (VALUES ('terraform', terraform_s::float8), ('cloud-init', cloud_init_s::float8), ('container', container_s::float8),
+                                     ('whole', extract(epoch FROM ready_at - created_at)::float8)) AS parts (part, s)
+ WHERE ready_at > now() - interval '1 day' AND s IS NOT NULL
+ GROUP BY pool, part
+"""
+
+RUNS = """
+SELECT pool, outcome, coalesce(cause, '') AS cause, count(*)::int AS n,
+       coalesce(max(extract(epoch FROM coalesce(ended_at, now()) - started_at)), 0)::float8 AS longest_s
+  FROM run WHERE ended_at IS NULL OR ended_at > now() - interval '1 hour'
+ GROUP BY pool, outcome, cause
+"""
+
+UP = """
+SELECT (SELECT count(*) FROM lease WHERE name = 'controller' AND expires_at > now())::int AS controllers,
+       (SELECT count(*) FROM api_process WHERE seen_at > now() - interval '1 minute')::int AS apis
+"""
+
+READS = {"people": PEOPLE, "waits": WAITS, "starts": STARTS, "runs": RUNS, "up": UP}
+
+
+async def read_meter(db: Db) -> dict[str, list[dict[str, Any]]]:
+    """Rows by the name of the figure; times in seconds, of the last hour (waits, runs) or day (starts)."""
+    async with db.connection() as conn, one_view(conn):
+        return {name: list(await fetch(conn, sql)) for name, sql in READS.items()}
