@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from schemas.decision import Action, Decision, Held, PoolOutlook
+from schemas.evidence import Evidence
 from schemas.frozen import Frozen
 from schemas.lab import Pool
 from schemas.pool import Run
@@ -35,7 +36,13 @@ class VmShown(VmFacts):
     bucket: Bucket | None
 
 
-class VmExplained(VmShown):
+class VmDetailed(VmShown):
+    """A VM, and what it left behind if it was given up."""
+
+    evidence: Evidence | None
+
+
+class VmExplained(VmDetailed):
     """A VM, what will be done to it, what waits, and what happened."""
 
     actions: list[Action]

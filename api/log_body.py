@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, Field, ValidationError
 
 from api.errors import BadInputError, TooLargeError
-from api.redact import redact_lines
+from schemas.redact import redact_lines
 from store.vmlog import Line
 
 LONGEST_BODY = 4 * 1024 * 1024

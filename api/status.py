@@ -9,11 +9,13 @@ from api.outlook import View
 from api.parts import AnyDb, TheDesired, TheOutlook
 from api.pools import describe_pool
 from api.vms import describe_vm
+from schemas.evidence import Evidence
 from schemas.status import Event
 from schemas.vm import Vm
 from store.db import Db
 from store.deployment import read_deployment
 from store.event import read_events
+from store.evidence import read_evidence
 from store.vm import read_vm
 
 NEWEST = 20
@@ -42,15 +44,17 @@ async def get_why(db: AnyDb, outlook: TheOutlook, name: FromPath[str]) -> PoolEx
         return PoolExplained(**dict(describe_pool(view, name)), events=await _read_about(db, f"pool/{name}"))
     async with db.connection() as conn:
         vm = await read_vm(conn, name) if "\0" not in name else None
+        evidence = await read_evidence(conn, name) if vm else None
     if vm is None:
         raise NotFoundError(f"there is neither a VM nor a pool {name!r}")
-    return _explain(vm, view, await _read_about(db, f"vm/{name}"))
+    return _explain(vm, view, evidence, await _read_about(db, f"vm/{name}"))
 
 
-def _explain(vm: Vm, view: View, events: list[Event]) -> VmExplained:
+def _explain(vm: Vm, view: View, evidence: Evidence | None, events: list[Event]) -> VmExplained:
     decision = view.decision
     return VmExplained(
         **dict(describe_vm(vm, view)),
+        evidence=evidence,
         actions=[action for action in decision.actions if getattr(action, "hostname", None) == vm.hostname],
         held=[held for held in decision.held if held.pool == vm.pool and vm.hostname in held.what],
         run=view.snapshot.runs.get(f"{vm.pool}/{vm.region}/{vm.shard}"),

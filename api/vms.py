@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Request, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from api.answers import Message, Page, VmShown
+from api.answers import Message, Page, VmDetailed, VmShown
 from api.binder import Binder
 from api.errors import ConflictError, NotFoundError
 from api.in_force import DesiredInForce
@@ -17,6 +17,7 @@ from schemas.vm import Bucket, Phase, Seat, Vm, VmFacts
 from store.assignment import CHANNEL, RECONCILE, release_vm
 from store.db import Connection, Db, notify, transaction
 from store.event import write_event
+from store.evidence import read_evidence
 from store.seat import close_seat, drain_seat, lock_pool, read_seat
 from store.vm import ask_reboot, cordon_vm, list_vms, read_vm
 
@@ -42,9 +43,11 @@ async def get_vms(
 
 
 @get("/vms/{hostname:str}")
-async def get_vm(db: AnyDb, outlook: TheOutlook, hostname: FromPath[str]) -> VmShown:
-    """One VM, also one that is gone."""
-    return describe_vm(await find_vm(db, hostname), await outlook.read())
+async def get_vm(db: AnyDb, outlook: TheOutlook, hostname: FromPath[str]) -> VmDetailed:
+    """One VM, also one that is gone; of one that failed what it left behind."""
+    shown = describe_vm(await find_vm(db, hostname), await outlook.read())
+    async with db.connection() as conn:
+        return VmDetailed.model_construct(**dict(shown), evidence=await read_evidence(conn, hostname))
 
 
 def describe_vm(vm: Vm, view: View | None) -> VmShown:

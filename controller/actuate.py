@@ -19,6 +19,7 @@ from controller.decide.prices import PriceList
 from controller.decide.state_change import decide_creates
 from controller.decide.tfvars import Site
 from controller.errors import ADVICE, UNCERTAIN, Cause, CloudError, NeedsOperator, RetryLater
+from controller.evidence import keep_evidence
 from controller.record import ACTOR, CONDITIONS, close_dead_run
 from controller.result import FAILED, INTERRUPTED, SUCCEEDED, Place, Recorder, Result
 from controller.s3_states import find_bucket, workspace_of
@@ -63,6 +64,7 @@ async def actuate_once(actuator: Actuator, lab: Lab, pool: str, listings: Mappin
     if round_ is None:
         return Outcome()
     await _check_binary(actuator, pool)
+    await round_.guarded(partial(keep_evidence, actuator, pool))
     async with anyio.create_task_group() as group:
         group.start_soon(round_.guarded, round_.act_on_instances)
         for base in round_.pool.bases:

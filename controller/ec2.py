@@ -115,6 +115,12 @@ class Ec2:
         tags = [{"Key": ASSIGNMENT}]
         await self._call(f"untagging {instance_id}", self._each, "delete_tags", region, [instance_id], Tags=tags)
 
+    async def read_console(self, region: str, instance_id: str) -> str:
+        """What an instance has last written on its console; empty where EC2 has nothing yet."""
+        what = f"reading the console of {instance_id}"
+        found = await self._call(what, lambda: self._client("ec2", region).get_console_output(InstanceId=instance_id))
+        return str(found.get("Output") or "")
+
     def _each(self, method: str, region: str, instance_ids: Sequence[str], **more: Any) -> None:
         """One call an instance: AWS refuses a whole call for one id that it does not know."""
         named = "Resources" if method.endswith("_tags") else "InstanceIds"

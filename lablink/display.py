@@ -21,6 +21,7 @@ BUCKETS = {  # in the order of a VM's life, with the mark and colour of its cell
     "booting": ("◐", "yellow"),
     "planned": ("○", "yellow"),
     "outdated": ("●", "cyan"),
+    "reclaimed": ("●", "red"),
     "stopped": ("◌", "magenta"),
     "orphan": ("?", "magenta"),
     "duplicate": ("?", "magenta"),
@@ -80,6 +81,7 @@ def explanation_lines(answer: dict[str, Any]) -> list[str]:
 
 
 VM_FACTS = ("status", "phase", "seat", "gpu_health", "in_use", "instance_id", "instance_state", "instance_type", "zone")
+EVIDENCE_LINES = 15
 VM_TIMES = ("created_at", "launched_at", "ready_at", "heard_at")
 
 
@@ -87,7 +89,19 @@ def _explain_vm(vm: dict[str, Any]) -> list[str]:
     facts = [_fact(name.replace("_", " "), vm[name]) for name in VM_FACTS if vm.get(name) not in (None, "")]
     times = [f"{name.removesuffix('_at')} {local_time(vm[name])}" for name in VM_TIMES if vm.get(name)]
     held = [f"waits to {held['what']}: {held['reason']}" for held in vm.get("held", ())]
-    return [f"{vm['hostname']} is {vm['bucket']}: {vm['reason']}", ", ".join(facts), ", ".join(times), *held]
+    heads = [f"{vm['hostname']} is {vm['bucket']}: {vm['reason']}", ", ".join(facts), ", ".join(times)]
+    return [*heads, *held, *_evidence_lines(vm.get("evidence"))]
+
+
+def _evidence_lines(evidence: dict[str, Any] | None) -> list[str]:
+    """What a failed VM left behind: the end of each part; `--json` has the rest."""
+    if not evidence:
+        return []
+    run = f", `lablink runs {evidence['run_id']}`" if evidence["run_id"] else ""
+    lines = [f"kept at {local_time(evidence['at'])} ({evidence['reason']}{run}):"]
+    for name in ("console", "log"):
+        lines += [f"  {name}  {line}" for line in evidence[name].splitlines()[-EVIDENCE_LINES:]]
+    return lines
 
 
 def _fact(name: str, value: Any) -> str:

@@ -11,6 +11,7 @@ ORDER = (
     Bucket.BOOTING,
     Bucket.PLANNED,
     Bucket.OUTDATED,
+    Bucket.RECLAIMED,
     Bucket.STOPPED,
     Bucket.ORPHAN,
     Bucket.DUPLICATE,

@@ -18,6 +18,7 @@ from controller.decide.work import describe
 from schemas.startup import StartUp
 from schemas.vm import Vm
 from store.event import read_events
+from store.evidence import read_evidence
 from store.history import Stay, Which, list_stays
 from store.startup import read_startup
 
@@ -46,6 +47,7 @@ async def get_vm(request: AnyRequest, db: AnyDb, outlook: TheOutlook, hostname: 
     vm, view = await find_vm(db, hostname), await outlook.read()
     async with db.connection() as conn:
         startup = await read_startup(conn, hostname)
+        evidence = await read_evidence(conn, hostname)
         stays = await list_stays(conn, Which(hostname=hostname), limit=10)
         events = await read_events(conn, subject=f"vm/{hostname}", limit=NEWEST)
     actions = [one for one in view.decision.actions if getattr(one, "hostname", None) == hostname]
@@ -56,6 +58,7 @@ async def get_vm(request: AnyRequest, db: AnyDb, outlook: TheOutlook, hostname: 
         judged=describe_vm(vm, view),
         steps=list_steps(vm, startup, stays[0] if stays else None) if startup else [],
         stays=stays,
+        evidence=evidence,
         actions=[(describe(action), action.reason) for action in actions],
         held=[(one.what, one.reason) for one in view.decision.held if one.pool == vm.pool and hostname in one.what],
         run=view.snapshot.runs.get(f"{vm.pool}/{vm.region}/{vm.shard}"),

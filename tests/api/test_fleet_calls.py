@@ -279,3 +279,24 @@ async def test_bounds_that_make_no_size_are_a_400(dsn: str, change: dict[str, An
     async with serving(dsn) as world:
         refused = await world.admin.patch("/api/v1/pools/client", json=change)
         assert (refused.status_code, bool(refused.json()["error"])) == (400, True)
+
+
+async def test_what_a_failed_vm_left_behind_is_shown(dsn: str) -> None:
+    async with serving(dsn) as world:
+        broken, fine = await world.add_vms(2)
+        await world.sql(
+            "INSERT INTO evidence (hostname, reason, console, log, run_id) VALUES (%s, 'failed: boot', 'panic', 'last', 7) RETURNING 1",
+            broken,
+        )
+        for path in ("/api/v1/vms", "/api/v1/why"):
+            kept = (await world.admin.get(f"{path}/{broken}")).json()["evidence"]
+            assert (kept["reason"], kept["console"], kept["log"], kept["run_id"]) == (
+                "failed: boot",
+                "panic",
+                "last",
+                7,
+            )
+            assert (await world.admin.get(f"{path}/{fine}")).json()["evidence"] is None
+        page = (await world.admin.get(f"/admin/instances/{broken}")).text
+        assert "What it left behind" in page
+        assert "panic" in page
