@@ -139,8 +139,12 @@ def _print_message(answer: dict[str, Any], as_json: bool) -> None:
         print_line(f"{message[:1].upper()}{message[1:]}.", "green")
 
 
-Commands = dict[str, Callable[..., None]]
-GROUPS: dict[str, tuple[str, Commands]] = {
-    "tokens": ("API tokens of programs: list, create, revoke.", {"list": list_tokens, "create": create, "revoke": revoke}),
-    "credentials": ("The AWS keys that LabLink works with: show, set, forget.", {"show": show, "set": set_keys, "forget": forget}),
-}  # fmt: skip
+def _group(help_: str, **members: Callable[..., None]) -> typer.Typer:
+    group = typer.Typer(help=help_, no_args_is_help=True)
+    for word, member in members.items():
+        group.command(word)(member)
+    return group
+
+
+TOKENS = _group("API tokens of programs: list, create, revoke.", list=list_tokens, create=create, revoke=revoke)
+CREDENTIALS = _group("The AWS keys that LabLink works with: show, set, forget.", show=show, set=set_keys, forget=forget)
