@@ -1,4 +1,4 @@
-"""Group commit: many callers of one kind share one statement at a time, so their number costs nothing but its size."""
+"""Group commit: many callers of one kind share few statements at a time, so their number costs nothing but its size."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,22 +9,26 @@ Answer = TypeVar("Answer")
 
 
 class Batch(Generic[Item, Answer]):
-    """`run` gets all items that arrived while its last call was busy, and answers them in their order.
+    """`run` gets all items that arrived while its calls were busy, and answers them in their order.
 
-    An item is always part of a call that began after it arrived, and one call is in flight at a time. An exception of
-    `run` reaches all whose items it had.
+    An item is always part of a call that began after it arrived. `at_once` calls are in flight at most: with more than one, work here and a
+    commit there overlap. An exception of `run` reaches all whose items it had.
     """
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]) -> None:
+    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], at_once: int = 1) -> None:
         self._run = run
+        self._at_once = at_once
         self._arrived: list[tuple[Item, asyncio.Future[Answer]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._draining = 0
+        self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself holds them weakly
 
     async def __call__(self, item: Item) -> Answer:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._arrived.append((item, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._drain())
+        if self._draining < self._at_once:
+            self._draining += 1
+            self._tasks.add(task := asyncio.create_task(self._drain()))
+            task.add_done_callback(self._tasks.discard)
         return await future
 
     async def _drain(self) -> None:
@@ -33,7 +37,7 @@ class Batch(Generic[Item, Answer]):
                 taken, self._arrived = self._arrived, []
                 await self._answer(taken)
         finally:
-            self._task = None
+            self._draining -= 1  # at once: who arrives before the task is seen to be done must not wait for it
 
     async def _answer(self, taken: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:

@@ -4,8 +4,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
+from typing_extensions import TypedDict  # pydantic cannot read typing's before Python 3.12
 
 from api.errors import BadInputError, TooLargeError
 from schemas.redact import redact_lines
@@ -23,11 +25,11 @@ RETRIED_S = 15 * 60
 EVER = 1  # epoch milliseconds
 
 
-class LogEvent(BaseModel):
-    """One line with CloudWatch's id and its time in epoch milliseconds."""
+class LogEvent(TypedDict):
+    """One line with CloudWatch's id and its time in epoch milliseconds. Not a model: making those takes twice as long."""
 
-    id: str = Field(min_length=1, max_length=200, pattern=r"^[!-~]+$")
-    timestamp: int = Field(ge=0, lt=253_402_300_800_000)  # the end of the year 9999
+    id: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
+    timestamp: Annotated[int, Field(ge=0, lt=253_402_300_800_000)]  # the end of the year 9999
     message: str
 
 
@@ -71,11 +73,11 @@ def make_lines(batch: LogBatch, now: datetime, kept_days: int) -> list[Line]:
         return list(_make_old(batch, int(now.timestamp() * 1000)))
     oldest = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=min(kept_days, BACK_DAYS))
     first, last = int(oldest.timestamp() * 1000), int((now.timestamp() + AHEAD_S) * 1000)
-    texts = clean_lines([event.message for event in batch.events])
+    texts = clean_lines([event["message"] for event in batch.events])
     return [
-        Line(event.id, event.timestamp, text)
-        if first <= event.timestamp <= last
-        else Line(event.id, min(max(event.timestamp, first), last), text, EVER)
+        Line(event["id"], at, text)
+        if first <= (at := event["timestamp"]) <= last
+        else Line(event["id"], min(max(at, first), last), text, EVER)
         for event, text in zip(batch.events, texts, strict=True)
     ]
 

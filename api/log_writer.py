@@ -16,7 +16,8 @@ from store.vmlog import TABLE, Head, Line, append_lines, drop_known, lock_heads
 MOST_LINES = 200_000
 MOST_CHARACTERS = 50_000_000
 """A VM may store so much a day (UTC): its lines are its user's word, and the disk is everybody's."""
-AT_ONCE = 8_000_000  # characters in one statement
+AT_ONCE = 2  # statements: one is read into while the other is written to the disk
+LONGEST = 8_000_000  # characters in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class LogWriter:
     def __init__(self, db: Db, feed: LogFeed) -> None:
         self._db = db
         self._feed = feed
-        self._write = Batch(self._write_many)
+        self._write = Batch(self._write_many, at_once=AT_ONCE)
 
     async def write(self, post: Post) -> bool:
         return await self._write(post)
@@ -78,7 +79,7 @@ def _split(posts: Sequence[Post]) -> Iterator[list[Post]]:
     group: list[Post] = []
     size = 0
     for post in posts:
-        if group and size + post.size > AT_ONCE:
+        if group and size + post.size > LONGEST:
             yield group
             group, size = [], 0
         group.append(post)

@@ -110,8 +110,9 @@ WITH page AS MATERIALIZED (
                            AND (at, number) > (%(at)s, %(number)s)
                          ORDER BY at, number LIMIT %(lines)s) AS next) AS sized
           WHERE size - own < %(bytes)s)
-SELECT (SELECT string_agg(line, E'\\n' ORDER BY at, number) FROM page) AS text, at, number
-  FROM page ORDER BY at DESC, number DESC LIMIT 1
+SELECT text, at, number
+  FROM (SELECT at, number FROM page ORDER BY at DESC, number DESC LIMIT 1) AS last
+ CROSS JOIN (SELECT string_agg(line, E'\\n' ORDER BY at, number) AS text FROM page) AS whole  -- apart: a sort would copy the text a row
 """
 
 

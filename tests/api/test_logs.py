@@ -115,6 +115,16 @@ async def test_line_that_is_not_unicode_does_not_keep_its_batch_away(dsn: str, w
         assert (mended[0], mended[-1]) == ("<", ">")
 
 
+@pytest.mark.parametrize(
+    "texts", [[""], ["", ""], ["\x1e", "a\x1eb", ""], ['"{}[],\\', "\\N", "NULL", "\tx\x0b "], ["ümläut 🚀", "\u2028"]]
+)
+async def test_line_is_stored_as_it_was_whatever_is_in_it(dsn: str, texts: list[str]) -> None:
+    async with serving(dsn) as world:
+        (name,) = await world.add_vms()
+        assert (await post(world, name, events(texts))).status_code == 200
+        assert [row["line"] for row in await world.sql("SELECT line FROM vm_log ORDER BY number")] == texts
+
+
 async def test_lines_of_a_gone_vm_are_stored_and_read(dsn: str) -> None:
     async with serving(dsn) as world:
         (name,) = await world.add_vms(phase="gone")
