@@ -15,13 +15,12 @@ HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store
 
 @dataclass(eq=False, slots=True)
 class HeldCall:
-    """`until` is the loop's time at which it is broken off at the latest; `slot` the second of the beat that is its own."""
+    """`until` is the loop's time at which it is broken off at the latest."""
 
     hostname: str
     address: str
     since: float
     until: float
-    slot: int
     _send: Send
     _task: "asyncio.Task[None]" = field(init=False)
     over: bool = False  # answered or broken off: nothing more may be sent

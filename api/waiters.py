@@ -25,6 +25,9 @@ from store.vm import Caller, Contact
 log = structlog.get_logger()
 
 BEAT_S = 20  # between two spaces of a call, and two contacts of its VM
+SLOTS_A_S = 10
+SLOTS = BEAT_S * SLOTS_A_S  # each call has one, so that no person waits while thousands are kept alive
+SWEPT = 500  # of all so many are looked at in one query, so that who is notified of waits for no more
 LONGEST_S = (50 * 60.0, 58 * 60.0)  # a call is broken off at a random moment between: below every proxy's hour
 RIVALS_S = 60.0  # two callers of one name within this time are looked at
 RETRY_S = 1.0
@@ -43,8 +46,10 @@ class Waiters:
         self._contacts = contacts
         self._calls: dict[str, HeldCall] = {}
         self._due: set[str] = set()
+        self._swept: set[str] = set()
         self._wake = asyncio.Event()
-        self._slots = 0
+        self._slots: tuple[set[HeldCall], ...] = tuple(set() for _ in range(SLOTS))
+        self._taken = itertools.count()
         self._closed = False
 
     def __len__(self) -> int:
@@ -53,9 +58,7 @@ class Waiters:
     async def hold(self, caller: Caller, address: str, receive: Receive, send: Send) -> None:
         """Holds a call until its VM has a person, or its end. Register, then read, then wait: no wake-up falls between."""
         now = asyncio.get_running_loop().time()
-        self._slots += 1
-        slot = self._slots % BEAT_S
-        call = HeldCall(caller.hostname, address, now, now + _draw_length_s(), slot, send)
+        call = HeldCall(caller.hostname, address, now, now + _draw_length_s(), send)
         await call.begin()
         while rival := self._calls.get(caller.hostname):  # again, because another may have come while we looked at one
             if not await self._takes_over(call, rival, caller):
@@ -67,9 +70,12 @@ class Waiters:
         self._calls[caller.hostname] = call
         self._contacts.heard(Contact(caller.hostname, address))
         self.look(caller.hostname)
+        slot = self._slots[next(self._taken) % SLOTS]
+        slot.add(call)
         try:
             await call.wait(receive)
         finally:
+            slot.discard(call)
             if self._calls.get(caller.hostname) is call:
                 del self._calls[caller.hostname]
 
@@ -93,7 +99,7 @@ class Waiters:
 
     def sweep(self) -> None:
         """Look at all: notifications may have been missed."""
-        self._due |= self._calls.keys()
+        self._swept |= self._calls.keys()
         self._wake.set()
 
     def close(self) -> None:
@@ -103,7 +109,7 @@ class Waiters:
             call.break_off()
 
     async def run(self) -> None:
-        """For ever: free the seats of those who are due, bind, and tell those who have a person.
+        """For ever: tell those who have a person, free the seats of the others who are due, and bind.
 
         Begins with all: a mistake that ended it has forgotten who was due.
         """
@@ -112,18 +118,27 @@ class Waiters:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                due, self._due = self._due & self._calls.keys(), set()
+                due = self._take_due()
                 if not due:
                     continue
                 try:
-                    for pool in await self._free(sorted(due)):
+                    told = await self._tell(sorted(due))
+                    for pool in await self._free(sorted(due - told)) if due - told else ():
                         binds.start_soon(self._bind, pool)
-                    await self._tell(sorted(due))
                 except UNREACHABLE as error:
                     log.warning("waiters.database_away", due=len(due), error=str(error).strip())
                     await anyio.sleep(RETRY_S)
                     self._due |= due
                     self._wake.set()
+
+    def _take_due(self) -> set[str]:
+        """All who are notified of, and beside them some of those who are swept."""
+        due, self._due = self._due, set()
+        while self._swept and len(due) < SWEPT:
+            due.add(self._swept.pop())
+        if self._swept:
+            self._wake.set()
+        return due & self._calls.keys()
 
     async def _free(self, hostnames: Sequence[str]) -> set[str]:
         """VMs that ask are free unless somebody has them; the pools in which a seat came free."""
@@ -143,13 +158,15 @@ class Waiters:
         except UNREACHABLE as error:  # the controller's next tick binds, too
             log.warning("bind.failed", pool=pool, error=str(error).strip())
 
-    async def _tell(self, hostnames: Sequence[str]) -> None:
+    async def _tell(self, hostnames: Sequence[str]) -> set[str]:
+        """Who has a person is told; their names."""
         async with self._db.connection() as conn:
             errands = await read_errands(conn, hostnames)
         told = {e.hostname: e.code_version for e in errands if await self._run_errand(e) and e.code_version}
         if told:
             async with self._db.connection() as conn:
                 await record_handed_over(conn, told)
+        return set(told)
 
     async def _run_errand(self, errand: Errand) -> bool:
         call = self._calls.get(errand.hostname)
@@ -162,16 +179,12 @@ class Waiters:
         return await call.answer(render_command(errand.crd_code), errand.pin)
 
     async def beat(self) -> None:
-        """For ever, each second its share of the calls: a space, an end for the oldest, a contact for all."""
+        """For ever, each moment its share of the calls: a space, a contact, an end for the oldest."""
         loop = asyncio.get_running_loop()
-        for second in itertools.count():
-            await anyio.sleep(1.0)
-            calls = list(self._calls.values())
-            for call in calls:
-                if call.slot == second % BEAT_S:
-                    if loop.time() > call.until:
-                        call.break_off()
-                    await call.keep_alive()
-            if second % BEAT_S == 0:
-                for call in calls:
-                    self._contacts.heard(Contact(call.hostname, call.address))
+        for slot in itertools.cycle(self._slots):
+            await anyio.sleep(1 / SLOTS_A_S)
+            for call in list(slot):
+                if loop.time() > call.until:
+                    call.break_off()
+                await call.keep_alive()
+                self._contacts.heard(Contact(call.hostname, call.address))

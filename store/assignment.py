@@ -228,7 +228,7 @@ async def find_assignment(conn: Connection, email: str, pin: str) -> Assignment 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What there is to tell a VM that asks: its person's code and PIN, or nothing yet; `ended`: it will never have any."""
+    """What there is to tell a VM that asks: its person's code and PIN; `ended`: it will never have any."""
 
     hostname: str
     ended: bool
@@ -240,12 +240,12 @@ class Errand:
 ERRANDS = """
 SELECT v.hostname, v.phase IN ('lost', 'gone') AS ended, nullif(a.crd_code, '') AS crd_code, a.pin, a.code_version
   FROM vm v LEFT JOIN assignment a ON a.hostname = v.hostname AND a.status = 'active'
- WHERE v.hostname = ANY(%s)
+ WHERE v.hostname = ANY(%s) AND (v.phase IN ('lost', 'gone') OR a.id IS NOT NULL)
 """
 
 
 async def read_errands(conn: Connection, hostnames: Sequence[str]) -> list[Errand]:
-    """What to tell each of these VMs; of a draining one nothing new will come, but its call does no harm."""
+    """What there is to tell those of these VMs that have a person or an end; all others wait, and cost nothing here."""
     return [Errand(**row) for row in await fetch(conn, ERRANDS, (list(hostnames),))]
 
 

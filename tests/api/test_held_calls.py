@@ -79,7 +79,7 @@ async def test_assignment_made_while_nobody_polled_is_told_at_the_next_poll(dsn:
 
 
 async def test_headers_come_at_once_and_spaces_keep_the_call(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiters, "BEAT_S", 1)
+    monkeypatch.setattr(waiters, "SLOTS", waiters.SLOTS_A_S)
     async with serving(dsn) as world:
         (name,) = await world.add_vms()
         stream = world.http.stream("POST", "/vm_startup", json={"hostname": name}, headers=bearer(name), timeout=20)
@@ -92,7 +92,7 @@ async def test_headers_come_at_once_and_spaces_keep_the_call(dsn: str, monkeypat
 
 
 async def test_old_call_is_broken_off_not_answered(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiters, "BEAT_S", 1)
+    monkeypatch.setattr(waiters, "SLOTS", waiters.SLOTS_A_S)
     monkeypatch.setattr(waiters, "LONGEST_S", (1.0, 1.5))
     async with serving(dsn) as world:
         (name,) = await world.add_vms()
