@@ -21,6 +21,7 @@ from controller.errors import NeedsOperator
 from controller.leadership import stand_by
 from controller.live_prices import LOOK_S, refresh_prices
 from controller.loop import actuate_pool, reconcile_once
+from controller.metric import SEND_S, send_metric
 from controller.notify.deliver import SLOW_S, deliver
 from controller.observe import observe_cloud
 from controller.runtime import Handler, Runtime
@@ -68,6 +69,7 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
                 "credentials", lambda _: follow_credentials(world, cipher), (CREDENTIALS,), lambda: settings.listing_s
             ),
             Handler("backup", lambda _: back_up_when_due(world), (), lambda: BACKUP_LOOK_S, keyed=False),
+            Handler("metric", lambda _: send_metric(world), (), lambda: SEND_S, keyed=False),
             Handler("prices", lambda _: refresh_prices(world), (), lambda: LOOK_S),
         )
         async with anyio.create_task_group() as group:

@@ -95,6 +95,7 @@ async def _open_round(actuator: Actuator, lab: Lab, pool: str, listings: Mapping
         account_id=deployment.account_id,
         allocator_url=actuator.allocator_url,
         allocator_cidr=actuator.allocator_cidr,
+        allocator_public_cidr=actuator.allocator_public_cidr,
         client_boundary=actuator.client_boundary,
     )
     return Round(actuator, lab, found, pasts, site, listings, prices)

@@ -33,6 +33,7 @@ class Actuator:
     secret: bytes = field(repr=False)  # the deployment's, that VM tokens are derived from
     settle_s: float = 60.0  # after an interrupted run, how old a launch must be to be in any listing
     allocator_cidr: str = ""
+    allocator_public_cidr: str = ""
     client_boundary: str = ""
     slots: Slots = field(default_factory=Slots)
     initialising: anyio.Lock = field(default_factory=anyio.Lock)  # one `terraform init` at a time
@@ -58,5 +59,7 @@ async def open_actuator(
             allocator_url=settings.allocator_url,
             secret=settings.deployment_secret.get_secret_value().encode(),
             settle_s=settings.settle_s,
+            allocator_cidr=str(settings.allocator_cidr or ""),
+            allocator_public_cidr=str(settings.allocator_public_cidr or ""),
             client_boundary=settings.client_boundary,
         )

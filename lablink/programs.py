@@ -19,6 +19,7 @@ from lablink.client import data_folder
 from lablink.errors import Failed
 from lablink.fleet import Json
 from lablink.host import fetch_password, hold_postgres, keep_password, tell_token
+from lablink.letters import keep_drained
 from lablink.output import print_json, print_line
 from lablink.ports import check_port
 from sandbox.options import BootSeconds, Options
@@ -104,6 +105,7 @@ async def _serve() -> None:
             if fetch:
                 beside.start_soon(keep_password, fetch)
             beside.start_soon(tell_token, os.environ.get("LABLINK_LAMBDA"), settings.log_token.get_secret_value())
+            beside.start_soon(keep_drained, os.environ.get("LABLINK_DEAD_LETTERS"), settings)
             await _run_programs(settings)
             beside.cancel_scope.cancel()
 

@@ -46,6 +46,13 @@ class Settings(BaseSettings):
     client_boundary: str = Field(
         default="", description="ARN of the policy that no role of a client VM may exceed; made by infrastructure/"
     )
+    allocator_cidr: IPv4Network | None = Field(
+        default=None, description="network from which VMs of its own region see the allocator; may reach their port 22"
+    )
+    allocator_public_cidr: IPv4Network | None = Field(
+        default=None, description="the same for VMs of other regions, which see its public address"
+    )
+    metrics: bool = Field(default=False, description="send CloudWatch the figure of the alarm `converged`")
     keys: Path | None = Field(
         default=None, description="folder with the files deployment_secret, encryption_key, log_token"
     )

@@ -30,6 +30,7 @@ class Site:
     account_id: str
     allocator_url: str
     allocator_cidr: str = ""  # who may reach the VMs' port 22 beside the pool's own networks; empty: nobody
+    allocator_public_cidr: str = ""  # the same in other regions than the allocator's
     client_boundary: str = ""  # ARN of the policy that a client VM's role may not exceed; empty: none
 
     @property
@@ -47,7 +48,7 @@ def render_base(site: Site, pool: str, region: str, ssh_ingress: Iterable[str], 
     return {
         **_render_identity(site, pool, region),
         "ssh_ingress": sorted(str(cidr) for cidr in ssh_ingress),
-        "allocator_cidr": site.allocator_cidr,
+        "allocator_cidr": site.allocator_cidr if region == site.region else site.allocator_public_cidr,
         "public_key": public_key,
         "log_group_arn": site.log_group_arn,
         "permissions_boundary": site.client_boundary,

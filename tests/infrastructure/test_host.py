@@ -80,6 +80,7 @@ class Metadata(BaseHTTPRequestHandler):
             "/iam/security-credentials/": "role",
             "/iam/security-credentials/role": keys,
             "/public-ipv4": "192.0.2.7",
+            "/local-ipv4": "172.31.5.6",
         }
         self._answer(answers[self.path.removeprefix("/latest/meta-data")])
 
@@ -139,10 +140,15 @@ class Host:
         return {key: value.strip("'") for key, _, value in (line.partition("=") for line in lines)}
 
 
+def need(program: str) -> None:
+    assert shutil.which(program), (
+        f"{program} is not installed: `apt-get install {program}`, or `.ci/run`, which does it"
+    )
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    if shutil.which("jq") is None:
-        pytest.skip("jq is not installed; CI installs it")
+    need("jq")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield Host(tmp_path, server.server_address[1])
@@ -159,6 +165,8 @@ def test_the_host_follows_its_parameter_and_rests_when_nothing_changed(host: Hos
     assert settings["LABLINK_DESIRED_FILE"] == "/var/lib/lablink/lablink.yaml"
     assert settings["LABLINK_POSTGRES_DIR"] == "/var/lib/lablink/postgres"
     assert json.loads(settings["LABLINK_TRUSTED_PROXIES"]) == ["172.30.80.3/32"]
+    assert settings["LABLINK_ALLOCATOR_CIDR"] == "172.31.5.6/32"
+    assert settings["LABLINK_ALLOCATOR_PUBLIC_CIDR"] == "192.0.2.7/32"
     assert (compose["COMPOSE_PROFILES"], compose["LABLINK_BIND"]) == ("tls", "127.0.0.1:5000")
     assert (host.etc / "lablink.env").stat().st_mode & 0o777 == 0o600
     assert [call for call in host.look() if "restart" in call or "pull" in call] == []
@@ -171,6 +179,8 @@ def test_the_host_follows_its_parameter_and_rests_when_nothing_changed(host: Hos
 
     host.look(TLS="acm", PROXIES="172.31.0.0/16", REPLICAS="2", OPEN_PORT_5000="true")
     assert json.loads(host.read("lablink.env")["LABLINK_TRUSTED_PROXIES"]) == ["172.31.0.0/16"]
+    assert host.read("lablink.env")["LABLINK_ALLOCATOR_CIDR"] == "172.31.0.0/16"
+    assert "LABLINK_ALLOCATOR_PUBLIC_CIDR" not in host.read("lablink.env")
     assert "LABLINK_DESIRED_FILE" not in host.read("lablink.env")
     assert "5000:5000" in (host.opt / "compose.override.yaml").read_text()
 
@@ -233,8 +243,7 @@ def test_services_lose_all_rights_that_they_do_not_need() -> None:
 
 @pytest.mark.parametrize("name", ["letsencrypt", "cloudflare"])
 def test_caddy_takes_its_file(name: str, tmp_path: Path) -> None:
-    if shutil.which("caddy") is None:
-        pytest.skip("caddy is not installed; CI installs it")
+    need("caddy")
     environment = {
         **os.environ, "HOME": str(tmp_path), "LABLINK_DOMAIN": "lab.example.org", "LABLINK_EMAIL": "a@example.org",
         "LABLINK_ACME_CA": HOST["ACME_CA"],

@@ -89,6 +89,12 @@ def test_an_emptied_shard_is_rendered_too() -> None:
     assert render_shard(SITE, target(), b"s")["vms"] == {}
 
 
+def test_vms_of_other_regions_see_the_allocators_public_address() -> None:
+    site = replace(SITE, allocator_cidr="172.31.5.6/32", allocator_public_cidr="192.0.2.7/32")
+    here, away = (render_base(site, "client", region, [], "ssh-ed25519 A") for region in ("us-west-2", "eu-west-1"))
+    assert (here["allocator_cidr"], away["allocator_cidr"]) == ("172.31.5.6/32", "192.0.2.7/32")
+
+
 def test_a_base_has_every_variable_that_its_module_declares() -> None:
     variables = render_base(SITE, "client", "eu-west-1", ["198.51.100.0/24", "192.0.2.0/24"], "ssh-ed25519 A")
     assert set(variables) | {"adopt"} == declared("pool")
