@@ -5,7 +5,7 @@ RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format lint types imports bless bench lambda prove lock clean
+.PHONY: help setup up test check format lint types imports bless bench lambda image prove lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -52,6 +52,9 @@ bench: setup ## measure, each figure beside its baseline or limit
 
 lambda: setup ## the package of the log Lambda, dist/log_lambda.zip, the same bytes each time
 	@$(RUN)/python -m lablink.lambda_package dist/log_lambda.zip
+
+image: setup ## the allocator's image without Docker (Debian, as root), tried: dist/image/lablink.tar
+	@deploy/image
 
 prove: setup ## live through 1,000 simulated weeks; a failing one names its command
 	@$(RUN)/python -m tests.property.weeks --count 1000

