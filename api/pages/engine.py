@@ -15,6 +15,7 @@ from schemas.status import Condition
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC\b")
+NOT = re.compile(r"Not([A-Z]\w*)")
 SHORT = {"vm": "VM", "vms": "VMs", "ami": "AMI", "aws": "AWS", "gpu": "GPU"}
 UNTRUE = {
     "AmiResolved": "the AMI is not known",
@@ -43,10 +44,10 @@ def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
         "instant": instant,
         "money": money,
         "segments": segments,
+        "happening": happening,
         "headline": headline,
         "span": span,
         "told": told,
-        "words": words,
     }
     environment.tests |= {"troubling": troubling}
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
@@ -114,8 +115,13 @@ def words(name: str) -> str:
 def headline(condition: Any) -> str:
     """A condition as the beginning of a sentence."""
     told = condition if isinstance(condition, Condition) else Condition.model_validate(condition)
-    plain = words(told.type)
-    return sentence(plain if told.status else UNTRUE.get(told.type, f"not {plain}"))
+    return happening(told.type if told.status else f"Not{told.type}")
+
+
+def happening(reason: str) -> str:
+    """An event's reason as the beginning of a sentence; `Not` and a condition: it does not hold any more."""
+    gone = NOT.fullmatch(reason)
+    return sentence(UNTRUE.get(gone[1], f"{words(gone[1])}: over") if gone else words(reason))
 
 
 def money(usd: float | None, signed: bool = False) -> str:

@@ -71,6 +71,8 @@
     each(root, "[data-follow]", follow);
   };
   document.addEventListener("htmx:load", (event) => event.detail.elt !== document.body && dress(event.detail.elt));
+  // Browsers tick again what was ticked when somebody comes back to a list.
+  addEventListener("pageshow", () => document.querySelectorAll("[data-chosen]").forEach((place) => countTicks(place.closest("form"))));
   document.addEventListener("DOMContentLoaded", () => {
     dress(document);
     // On a phone the navigation is wider than the screen.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, expect
 
 from tests.system.test_up import Up
@@ -59,6 +60,14 @@ class Lab:
 
     def wait_ready(self, pool: str, count: int) -> None:
         self.up.eventually(lambda: self.buckets(pool) == {"ready": count}, f"{count} ready VMs of {pool}")
+
+    def wait_free(self, pool: str) -> None:
+        self.up.eventually(lambda: self.buckets(pool).get("ready", 0) > 0, f"a free VM of {pool}")
+
+    def sql(self, statement: str, *params: Any) -> None:
+        """What only time brings, brought at once."""
+        with psycopg.connect(self.address["database_dsn"], autocommit=True) as conn:
+            conn.execute(statement.encode(), params)
 
     def fault(self, fault: dict[str, Any]) -> None:
         httpx.post(f"{self.address['fault_url']}/faults", json=fault, trust_env=False).raise_for_status()

@@ -1,10 +1,13 @@
 """What admins do on their pages: edit, meet conflicts, roll back, replace, read logs, find the cause of trouble, log in and out."""
 
 import re
+import time
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
+from api.passwords import Login
+from api.session import LASTS_S, NAME, make_session
 from tests.browser.lab import Lab, Watched, log_in, wait_for
 
 
@@ -159,3 +162,64 @@ def test_a_session_begins_with_the_password_and_ends_with_the_logout(lab: Lab, w
     page.get_by_role("button", name="Log out").click()
     page.goto("/admin")
     expect(page).to_have_url(re.compile("/login"))
+
+
+def test_a_session_that_ends_leads_to_the_login_and_back(lab: Lab, watched: Watched) -> None:
+    page = watched.person()
+    log_in(page, lab, "/admin/pools/lean")
+    page.context.add_cookies([{"name": NAME, "value": make_old_session(lab), "url": lab.url}])
+    lab.patch("lean", paused=True)  # the page is told that something changed, and would renew itself
+    expect(page).to_have_url(re.compile(r"/login\?next="))
+    page.get_by_label("Name").fill(lab.address["admin_user"])
+    page.get_by_label("Password").fill(lab.address["admin_password"])
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(re.compile(r"/admin/pools/lean$"))
+    expect(page.get_by_label("Paused")).to_be_checked()
+    lab.patch("lean", paused=False)
+    assert watched.trouble.pop() == f"401 for {lab.url}/admin/pools/lean"  # of the part that would have renewed itself
+
+
+def make_old_session(lab: Lab) -> str:
+    """A cookie as the login page set it more than a session's time ago."""
+    keys = lab.up.data / "keys"
+    login = Login(lab.address["admin_user"], (keys / "admin_password_hash").read_text().strip())
+    secret = (keys / "deployment_secret").read_text().strip().encode()
+    value = make_session(secret, login, time.time() - LASTS_S - 60, secure=False).value
+    assert value
+    return value
+
+
+def test_more_tabs_than_a_browser_has_connections_stay_alive(lab: Lab, watched: Watched) -> None:
+    page = watched.person()
+    log_in(page, lab, "/admin/events")
+    for path in (
+        "/admin",
+        "/admin/instances",
+        "/admin/assignments",
+        "/admin/runs",
+        "/admin/events",
+        "/admin",
+        "/admin",
+    ):
+        tab = page.context.new_page()
+        tab.goto(path)
+        expect(tab.locator("#main h1")).to_be_visible()
+        show(tab, hidden=True)  # as a browser tells a tab that another one covers
+    before = lab.get("/desired")
+    version = lab.put(before["yaml"] + "# seen by all\n")
+    expect(page.locator("tbody")).to_contain_text(f"version {version}", ignore_case=True)
+    dashboard = page.context.pages[1]
+    expect(dashboard.locator(".head")).not_to_contain_text(f"Version {version}")
+    show(dashboard, hidden=False)
+    expect(dashboard.locator("#newest")).to_contain_text(f"version {version}", ignore_case=True)
+    lab.put(before["yaml"])
+
+
+def show(page: Page, *, hidden: bool) -> None:
+    page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
