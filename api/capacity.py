@@ -1,4 +1,4 @@
-"""`/api/v1/capacity`: where AWS has lately refused VMs and why, and until when each place is passed over."""
+"""`/api/v1/capacity`: where AWS has lately refused VMs and why, and until when each place is passed over; what the week needs of quotas."""
 
 from datetime import datetime
 from itertools import product
@@ -9,6 +9,7 @@ from litestar.params import FromQuery
 from api.answers import Page
 from api.parts import TheOutlook
 from controller.decide.capacity import remembered_until
+from controller.decide.quota_need import find_needs
 from schemas.frozen import Frozen
 from schemas.snapshot import Snapshot
 
@@ -60,4 +61,39 @@ def list_places(seen: Snapshot) -> list[CapacityPlace]:
     return found
 
 
-ROUTES = [get_capacity]
+class QuotaNeeded(Frozen):
+    """vCPUs that the week may ask of one of the account's quotas; `code` is its code in Service Quotas, empty where it is not known here.
+
+    `used_up`: AWS has lately refused a VM of these pools for want of quota.
+    """
+
+    region: str
+    market: str
+    quota: str
+    code: str
+    vcpus: int
+    pools: list[str]
+    used_up: bool
+
+
+@get("/capacity/week")
+async def get_needs(outlook: TheOutlook) -> Page[QuotaNeeded]:
+    """What the declared sizes, windows and courses of the next seven days need at most."""
+    seen = (await outlook.read()).snapshot
+    short = {place.pool for place in list_places(seen) if place.cause == "quota"}
+    needs = [
+        QuotaNeeded(
+            region=need.region,
+            market=need.market,
+            quota=need.quota,
+            code=need.code,
+            vcpus=need.vcpus,
+            pools=list(need.pools),
+            used_up=bool(short & set(need.pools)),
+        )
+        for need in find_needs(seen.lab, seen.now)
+    ]
+    return Page(items=needs, next=None)
+
+
+ROUTES = [get_capacity, get_needs]

@@ -9,6 +9,7 @@ from lablink.fleet import Json
 from lablink.output import local_time, print_json, print_line, print_table
 
 RUN_COLUMNS = ("id", "at", "state", "outcome", "creates", "imports", "deletes", "message")
+NEED_COLUMNS = ("pools", "region", "market", "quota", "vCPUs this week", "")
 PLACE_COLUMNS = ("pool", "region", "market", "type", "zone", "refused for", "refused", "tried again")
 
 
@@ -55,11 +56,12 @@ def _cell(run: dict[str, Any], column: str) -> Any:
 def capacity(
     pool: Annotated[str | None, typer.Option(help="Only the places of this pool.")] = None, as_json: Json = False
 ) -> None:
-    """Show where each pool would put VMs, and where AWS has lately had no machine free."""
+    """Show where each pool would put VMs, where AWS has lately refused some and why, and the vCPUs that the week needs of each quota."""
     with LabLink(find_server()) as lablink:
         answer = lablink.get("/capacity", **({"pool": pool} if pool else {}))
+        needs = lablink.get("/capacity/week")
     if as_json:
-        print_json(answer)
+        print_json({**answer, "needs": needs["items"]})
         return
     rows = (
         (one["pool"], one["region"], one["market"], one["instance_type"], one["zone"] or "any", one["cause"] or "",
@@ -67,3 +69,10 @@ def capacity(
         for one in answer["items"]
     )  # fmt: skip
     print_table(PLACE_COLUMNS, rows)
+    print_table(NEED_COLUMNS, (_need(one) for one in needs["items"]))
+
+
+def _need(one: dict[str, Any]) -> tuple[str, ...]:
+    known = "used up" if one["used_up"] else ""
+    quota = f"{one['quota']} {one['code']}".strip()
+    return ", ".join(one["pools"]), one["region"], one["market"], quota, str(one["vcpus"]), known

@@ -15,12 +15,13 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from schemas.decision import Decision
+from schemas.decision import Action, Decision, EndAssignment, RebootVm
 from schemas.lab import Lab
 from schemas.pool import Attendance, Refusal, Run
 from schemas.simulation import Plan
 from schemas.vm import Phase, Seat, Vm, VmStatus
 
+from controller.decide.repair import REBOOT_TIME
 from controller.simulate.ledger import Ledger
 from controller.simulate.people import Person, draw_people
 from controller.simulate.world import NOW, SETTLE, Simulation
@@ -28,6 +29,7 @@ from controller.simulate.world import NOW, SETTLE, Simulation
 TICK = timedelta(seconds=10)  # between two ticks while something is going on, as in the field
 BY_AGENDA = frozenset({"create", "end"})  # what follows from these comes by the agenda
 TOGETHER = timedelta(seconds=5)  # what happens so close is seen by one tick
+REBOOTS_THAT_HELP = 0.5
 QUIET = timedelta(minutes=15)  # a tick at least so often, whatever the policy forgot to announce
 SLOW_TENTH = 1.3  # what one boot in ten takes longer than, beside the usual
 RUN_LIMIT = timedelta(minutes=10)
@@ -89,7 +91,34 @@ class Rehearsal(Simulation):
         self.change_instance(vm.instance_id or "", state="terminated")
         self.change(hostname, instance_state="terminated")
         if person := self.seated.pop(hostname, None):
-            self.at(self.now, lambda: self.arrive(replace(person, arrives=self.now, bound_at=None)))
+            self._come_again(person)
+
+    def _come_again(self, person: Person) -> None:
+        """Whose VM was taken away, by the world or by the policy."""
+        self.at(self.now, lambda: self.arrive(replace(person, arrives=self.now, bound_at=None)))
+
+    def lives(self, hostname: str) -> bool:
+        return hostname in self.vms and self.vms[hostname].phase is Phase.LIVE
+
+    def release(self, hostname: str) -> None:
+        self.seated.pop(hostname, None)
+        super().release(hostname)
+
+    def _carry_out_more(self, action: Action) -> None:
+        """Who is moved comes again, and half of the reboots help."""
+        person = self.seated.get(action.hostname) if isinstance(action, EndAssignment) and action.moves else None
+        super()._carry_out_more(action)
+        if person:
+            self._come_again(person)
+        if isinstance(action, RebootVm):
+            self.change(action.hostname, seat=Seat.CLOSED)
+            if self.chance.random() < REBOOTS_THAT_HELP:
+                self.at(self.now + REBOOT_TIME / 2, partial(self._work_again, action.hostname))
+
+    def _work_again(self, hostname: str) -> None:
+        if self.lives(hostname) and self.vms[hostname].seat is Seat.CLOSED:
+            ready_at = self.vms[hostname].ready_at or self.now
+            self.change(hostname, status=VmStatus.RUNNING, seat=Seat.FREE, ready_at=ready_at)
 
     def at(self, when: datetime, event: Event) -> None:
         heapq.heappush(self.agenda, (max(when, self.now), next(self.numbers), event))
@@ -167,7 +196,8 @@ class Rehearsal(Simulation):
         person.bound_at = self.now
         self.made += 1
         self.seated[hostname] = person
-        self.change(hostname, seat=Seat.TAKEN, assignment_id=UUID(int=self.made), in_use=True)
+        taken = {"seat": Seat.TAKEN, "assignment_id": UUID(int=self.made), "bound_at": self.now}
+        self.change(hostname, in_use=True, **taken)
         self.ledger.bound(person)
         self.ledger.used(hostname)
         self.at(
@@ -176,7 +206,6 @@ class Rehearsal(Simulation):
 
     def _leave(self, person: Person, hostname: str) -> None:
         if self.seated.get(hostname) is person and hostname in self.vms:
-            del self.seated[hostname]
             self.release(hostname)
 
     # -- the cloud ------------------------------------------------------------------------------

@@ -300,3 +300,15 @@ async def test_what_a_failed_vm_left_behind_is_shown(dsn: str) -> None:
         page = (await world.admin.get(f"/admin/instances/{broken}")).text
         assert "What it left behind" in page
         assert "panic" in page
+
+
+async def test_the_week_is_weighed_against_the_quotas(dsn: str) -> None:
+    async with serving(dsn, yaml=TWO) as world:
+        await world.sql(
+            "INSERT INTO refusal (region, zone, instance_type, refused_at, cause) VALUES ('us-west-2', '', 't3.large', now(), 'quota') RETURNING 1"
+        )
+        needs = {one["quota"][:8]: one for one in (await world.admin.get("/api/v1/capacity/week")).json()["items"]}
+        assert (needs["Standard"]["used_up"], needs["Standard"]["pools"]) == (True, ["second"])
+        assert (needs["G and VT"]["used_up"], needs["G and VT"]["code"]) == (False, "L-DB2E81BA")
+        places = (await world.admin.get("/api/v1/capacity?pool=second")).json()["items"]
+        assert [place["cause"] for place in places] == ["quota", None]

@@ -1,11 +1,11 @@
-"""Whole weeks drawn from a seed: pools of all kinds, people, edits of the document, VMs that die, an AWS that refuses; then a quiet day.
+"""Whole weeks drawn from a seed: pools of all kinds, people, edits of the document, sessions that end, VMs that die, break or are taken back, an AWS that refuses; then a quiet day.
 
 `python -m tests.property.weeks SEED…` lives through the weeks of these seeds, `--count 1000` through as many (`make prove`).
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
@@ -15,7 +15,7 @@ from controller.simulate.people import draw_people
 from controller.simulate.rehearsal import Rehearsal, open_world
 from schemas.lab import Lab
 from schemas.simulation import Plan
-from schemas.vm import Phase
+from schemas.vm import Phase, VmStatus
 
 START = datetime(2026, 10, 23, tzinfo=UTC)  # daylight saving ends in Europe that weekend, and a week later in America
 DAY = timedelta(days=1)
@@ -32,7 +32,10 @@ def live_a_week(seed: int) -> Rehearsal:
     for _ in range(chance.randrange(12)):
         world.at(START + timedelta(days=chance.uniform(0, 7)), partial(_edit, world, chance.random()))
     for _ in range(chance.randrange(10)):
-        world.at(START + timedelta(days=chance.uniform(0, 7)), partial(_kill, world, chance.random()))
+        world.at(START + timedelta(days=chance.uniform(0, 7)), partial(_strike, world, Rehearsal.kill, chance.random()))
+    for _ in range(chance.randrange(20)):
+        harm = chance.choice((_reclaim, _break_down))
+        world.at(START + timedelta(days=chance.uniform(0, 7)), partial(_strike, world, harm, chance.random()))
     world.run(START + timedelta(days=7))
     world.plan = world.plan.model_copy(update={"fail": {}, "broken": 0.0})
     document = world.document.model_dump(mode="json", by_alias=True)
@@ -91,6 +94,9 @@ def _draw_pool(chance: Random) -> dict[str, Any]:
         "instance_type": ["g4dn.xlarge", "g5.xlarge"][: chance.randint(1, 2)],
         "update": {"surge": surge, "unavailable": chance.randint(0 if surge else 1, 2)},
         "schedule": [_draw_window(chance)] if chance.random() < 0.4 else [],
+        "market": chance.choice(("on-demand", "spot")),
+        "session": {"max": f"{chance.randint(20, 300)}m"} if chance.random() < 0.5 else {},
+        "health": {"reboot_first": chance.random() < 0.5, "assigned": chance.choice(("notify", "replace"))},
     }
 
 
@@ -129,12 +135,24 @@ def _resume(world: Rehearsal, name: str) -> None:
     world.declare(Lab.model_validate(document))
 
 
-def _kill(world: Rehearsal, number: float) -> None:
+def _strike(world: Rehearsal, harm: Callable[[Rehearsal, str], None], number: float) -> None:
     running = sorted(
         name for name, vm in world.vms.items() if vm.phase is Phase.LIVE and vm.instance_state == "running"
     )
     if running:
-        world.kill(running[int(number * len(running))])
+        harm(world, running[int(number * len(running))])
+
+
+def _reclaim(world: Rehearsal, hostname: str) -> None:
+    """AWS says that it takes the instance back (which only spot VMs are believed), and does so two minutes later."""
+    taken_at = world.now + timedelta(minutes=2)
+    world.change(hostname, reclaim_at=taken_at)
+    world.at(taken_at, lambda: world.kill(hostname) if world.lives(hostname) else None)
+
+
+def _break_down(world: Rehearsal, hostname: str) -> None:
+    """It stops working; a reboot may help."""
+    world.change(hostname, status=VmStatus.ERROR)
 
 
 def find_faults(world: Rehearsal) -> list[str]:

@@ -371,11 +371,14 @@ def test_reboot_runs_and_capacity_are_calls_of_the_api() -> None:
     run |= {"creates": 2, "imports": 0, "deletes": 0, "message": "no room"}
     place = {"pool": "client", "region": "us-west-2", "instance_type": "g4dn.xlarge", "zone": ""}
     place |= {"market": "spot", "cause": "quota"}
+    need = {"region": "us-west-2", "market": "spot", "quota": "G and VT", "code": "L-3819A6DF", "vcpus": 24}
+    need |= {"pools": ["client", "second"], "used_up": True}
     answers = {
         "POST /api/v1/vms/lab-1/reboot": Answer(200, {"message": "lab-1 will be rebooted"}),
         "GET /api/v1/runs": Answer(200, {"items": [run], "next": None}),
         "GET /api/v1/runs/7": Answer(200, run | {"output": "Error: no room\n"}),
         "GET /api/v1/capacity": Answer(200, {"items": [place | {"refused_at": None, "again_at": None}], "next": None}),
+        "GET /api/v1/capacity/week": Answer(200, {"items": [need], "next": None}),
     }
     with answering(answers) as calls:
         assert run_cli("reboot", "lab-1").out == "lab-1 will be rebooted.\n"
@@ -393,9 +396,21 @@ def test_reboot_runs_and_capacity_are_calls_of_the_api() -> None:
         ]
         assert calls[-1].path.endswith("limit=20&pool=client&status=failed")
         assert run_cli("runs", "7").out.endswith("failed: no room\nError: no room\n")
-        assert run_cli("capacity").out.splitlines()[1].split() == [
-            "client", "us-west-2", "spot", "g4dn.xlarge", "any", "quota",
-        ]  # fmt: skip
+        told = [line.split() for line in run_cli("capacity").out.splitlines()]
+        assert told[1] == ["client", "us-west-2", "spot", "g4dn.xlarge", "any", "quota"]
+        assert told[-1] == [
+            "client,",
+            "second",
+            "us-west-2",
+            "spot",
+            "G",
+            "and",
+            "VT",
+            "L-3819A6DF",
+            "24",
+            "used",
+            "up",
+        ]
 
 
 def test_collect_writes_the_zip_whole_or_not_at_all(tmp_path: Path) -> None:
