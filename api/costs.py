@@ -5,9 +5,21 @@ from typing import Any
 from litestar import Request, get, post
 from litestar.params import FromPath
 
+from api.answers import Page
+from api.costs_shown import (
+    Approved,
+    AssignmentCost,
+    CostsShown,
+    Month,
+    PoolCost,
+    Price,
+    TierCost,
+    TierPart,
+    VmCost,
+)
 from api.errors import ConflictError
 from api.outlook import Outlook, View
-from api.paging import Limit, NameCursor, NumberCursor
+from api.paging import Limit, NameCursor, NumberCursor, page
 from api.parts import AnyDb, TheOutlook
 from controller.decide.budget import read_prices
 from controller.decide.forecast import Costs, month_of, reckon
@@ -27,32 +39,31 @@ AnyRequest = Request[Any, Any, Any]
 
 
 @get("/costs")
-async def get_costs(db: AnyDb, outlook: TheOutlook) -> dict[str, Any]:
+async def get_costs(db: AnyDb, outlook: TheOutlook) -> CostsShown:
     """In USD; the month is AWS's, in UTC. What has no price is named in `unpriced` and counts for nothing."""
     return await reckon_all(db, outlook)
 
 
-async def reckon_all(db: Db, outlook: Outlook) -> dict[str, Any]:
+async def reckon_all(db: Db, outlook: Outlook) -> CostsShown:
     """The answer of `GET /costs`, which pages show, too."""
     view = await outlook.read()
     snapshot = await _with_usage(db, view)
     prices, costs = read_prices(snapshot), reckon(snapshot)
     began, ends = month_of(snapshot.now)
-    budget = snapshot.lab.budget
-    return {
-        "currency": "USD",
-        "at": snapshot.now.isoformat(),
-        "month": {"began": began.isoformat(), "ends": ends.isoformat()},
-        "hourly": _round(costs.hourly),
-        "so_far": _round(costs.so_far),
-        "forecast": _round(costs.forecast),
-        "pools": [_describe_pool(snapshot, prices, costs, index) for index in range(len(costs.pools))],
-        "allocator": _describe_tier(snapshot, prices, costs),
-        "budget": budget.model_dump(mode="json"),
-        "approval": snapshot.approval.model_dump(mode="json") if snapshot.approval else None,
-        "unpriced": sorted({sentence for pool in costs.pools for sentence in pool.unpriced}),
-        "table": AS_OF,
-    }
+    return CostsShown(
+        currency="USD",
+        at=snapshot.now,
+        month=Month(began=began, ends=ends),
+        hourly=_round(costs.hourly),
+        so_far=_round(costs.so_far),
+        forecast=_round(costs.forecast),
+        pools=[_describe_pool(snapshot, prices, costs, index) for index in range(len(costs.pools))],
+        allocator=_describe_tier(snapshot, prices, costs),
+        budget=snapshot.lab.budget,
+        approval=snapshot.approval,
+        unpriced=sorted({sentence for pool in costs.pools for sentence in pool.unpriced}),
+        table=AS_OF,
+    )
 
 
 async def _with_usage(db: Db, view: View) -> Snapshot:
@@ -61,54 +72,54 @@ async def _with_usage(db: Db, view: View) -> Snapshot:
     return view.snapshot.model_copy(update={"usage": tuple(usage)})
 
 
-def _describe_pool(snapshot: Snapshot, prices: PriceList, costs: Costs, index: int) -> dict[str, Any]:
+def _describe_pool(snapshot: Snapshot, prices: PriceList, costs: Costs, index: int) -> PoolCost:
     cost = costs.pools[index]
     pool = snapshot.lab.pools.get(cost.name)
     price = prices.instance(pool.region, pool.instance_type[0]) if pool else None
-    return {
-        "name": cost.name,
-        "vms": cost.vms,
-        "hourly": _round(cost.hourly),
-        "so_far": _round(cost.so_far),
-        "forecast": _round(cost.forecast),
-        "instance_type": pool.instance_type[0] if pool else None,
-        "price": {"usd": price.usd, "source": price.source} if price else None,
-    }
+    return PoolCost(
+        name=cost.name,
+        vms=cost.vms,
+        hourly=_round(cost.hourly),
+        so_far=_round(cost.so_far),
+        forecast=_round(cost.forecast),
+        instance_type=pool.instance_type[0] if pool else None,
+        price=Price(usd=price.usd, source=price.source) if price else None,
+    )
 
 
-def _describe_tier(snapshot: Snapshot, prices: PriceList, costs: Costs) -> dict[str, Any]:
+def _describe_tier(snapshot: Snapshot, prices: PriceList, costs: Costs) -> TierCost:
     parts = tier_parts(snapshot.lab, prices, sum(pool.vms for pool in costs.pools))
-    return {
-        "hourly": _round(costs.tier_hourly),
-        "so_far": _round(costs.tier_so_far),
-        "forecast": _round(costs.tier_forecast),
-        "parts": [{"name": one.name, "hourly": _round(one.usd), "source": one.source} for one in parts],
-    }
+    return TierCost(
+        hourly=_round(costs.tier_hourly),
+        so_far=_round(costs.tier_so_far),
+        forecast=_round(costs.tier_forecast),
+        parts=[TierPart(name=one.name, hourly=_round(one.usd), source=one.source) for one in parts],
+    )
 
 
 @get("/costs/vms")
-async def get_vm_costs(db: AnyDb, outlook: TheOutlook, after: NameCursor = "", limit: Limit = 100) -> dict[str, Any]:
+async def get_vm_costs(db: AnyDb, outlook: TheOutlook, after: NameCursor = "", limit: Limit = 100) -> Page[VmCost]:
     """What each VM has cost this month, those that are gone too, by host name."""
     prices = read_prices((await outlook.read()).snapshot)
     async with db.connection() as conn:
         used = await list_used_vms(conn, after=after, limit=limit)
-    items = [{**_describe_use(prices, vm), "hostname": vm.hostname, "launched_at": vm.launched_at} for vm in used]
-    return {"items": items, "next": used[-1].hostname if len(used) == limit else None}
+    items = [VmCost(**_describe_use(prices, vm), hostname=vm.hostname, launched_at=vm.launched_at) for vm in used]
+    return page(items, limit, lambda vm: vm.hostname)
 
 
 @get("/costs/assignments")
 async def get_assignment_costs(
     db: AnyDb, outlook: TheOutlook, after: NumberCursor = None, limit: Limit = 100
-) -> dict[str, Any]:
+) -> Page[AssignmentCost]:
     """What each assignment's VM has cost while somebody had it, in their order; nobody is named."""
     prices = read_prices((await outlook.read()).snapshot)
     async with db.connection() as conn:
         used = await list_used_seats(conn, after=after or 0, limit=limit)
     items = [
-        {**_describe_use(prices, one), "number": one.seq, "hostname": one.hostname, "bound_at": one.bound_at}
+        AssignmentCost(**_describe_use(prices, one), number=one.seq, hostname=one.hostname, bound_at=one.bound_at)
         for one in used
     ]
-    return {"items": items, "next": used[-1].seq if len(used) == limit else None}
+    return page(items, limit, lambda one: one.number)
 
 
 def _describe_use(prices: PriceList, used: UsedVm | UsedSeat) -> dict[str, Any]:
@@ -124,10 +135,10 @@ def _describe_use(prices: PriceList, used: UsedVm | UsedSeat) -> dict[str, Any]:
 
 
 @post("/desired/approve/{number:int}", status_code=200, scope=Scope.ADMIN)
-async def post_approve(request: AnyRequest, db: AnyDb, number: FromPath[int]) -> dict[str, Any]:
+async def post_approve(request: AnyRequest, db: AnyDb, number: FromPath[int]) -> Approved:
     """Let the version in force cost what it wants to; growth that waited for this goes on."""
     await approve_version(db, request.state.actor, number)
-    return {"version": number, "message": f"version {number} is approved"}
+    return Approved(version=number, message=f"version {number} is approved")
 
 
 async def approve_version(db: Db, actor: str, number: int) -> None:

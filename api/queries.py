@@ -1,15 +1,17 @@
 """The old system's queries: statuses, the number of free VMs; and the health of this process."""
 
-from typing import Any
+from typing import Literal
 
 import anyio
 from litestar import Response, get
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
+from pydantic import ConfigDict
 
 from api.admins import admin_unless_public
 from api.errors import NotFoundError
 from api.parts import AnyDb, TheDesired, TheListener, TheStatuses
+from schemas.frozen import Frozen
 from store.db import UNREACHABLE, Db
 from store.seat import count_free
 from store.vm import read_status
@@ -17,11 +19,41 @@ from store.vm import read_status
 CHECK_S = 2.0
 
 
+class FreeCount(Frozen):
+    """How many VMs a person could get at once."""
+
+    count: int
+
+
+class StatusShown(Frozen):
+    """What a VM last said of itself, `initializing` before its first word."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"hostname": "lab-client-prod-7", "status": "running"}]})
+
+    hostname: str
+    status: str
+
+
+class Checks(Frozen):
+    """Whether PostgreSQL answers, whether this process hears of changes, and whether anything is declared."""
+
+    database: bool
+    listen: bool
+    desired: bool
+
+
+class Health(Frozen):
+    """`ready` when all checks hold."""
+
+    status: Literal["ready", "not ready"]
+    checks: Checks
+
+
 @get("/api/unassigned_vms_count")
-async def get_free_count(db: AnyDb) -> dict[str, int]:
+async def get_free_count(db: AnyDb) -> FreeCount:
     """VMs that a user could get right now."""
     async with db.connection() as conn:
-        return {"count": await count_free(conn)}
+        return FreeCount(count=await count_free(conn))
 
 
 BY_NAME = ResponseSpec(dict[str, str], description="Statuses by host name.", generate_examples=False)
@@ -37,9 +69,9 @@ async def get_statuses(statuses: TheStatuses) -> Response[bytes]:
 
 
 @get("/api/vm-status/{hostname:str}", guards=[admin_unless_public])
-async def get_status(db: AnyDb, hostname: FromPath[str]) -> dict[str, str]:
+async def get_status(db: AnyDb, hostname: FromPath[str]) -> StatusShown:
     """The status of one VM."""
-    return {"hostname": hostname, "status": await _read_status(db, hostname)}
+    return StatusShown(hostname=hostname, status=await _read_status(db, hostname))
 
 
 async def _read_status(db: Db, hostname: str) -> str:
@@ -50,8 +82,8 @@ async def _read_status(db: Db, hostname: str) -> str:
     return status
 
 
-@get("/api/health")
-async def get_health(db: AnyDb, listener: TheListener, desired: TheDesired) -> Response[dict[str, Any]]:
+@get("/api/health", responses={503: ResponseSpec(Health, description="Something of it is missing.")})
+async def get_health(db: AnyDb, listener: TheListener, desired: TheDesired) -> Response[Health]:
     """Whether this process can do its work: 200 and `ready`, or 503 and what is missing."""
     checks = {"database": False, "listen": listener.connected, "desired": False}
     try:
@@ -63,7 +95,7 @@ async def get_health(db: AnyDb, listener: TheListener, desired: TheDesired) -> R
     except (*UNREACHABLE, TimeoutError):
         pass  # the checks say it
     ready = all(checks.values())
-    body = {"status": "ready" if ready else "not ready", "checks": checks}
+    body = Health(status="ready" if ready else "not ready", checks=Checks(**checks))
     return Response(body, status_code=200 if ready else 503, headers={} if ready else {"Retry-After": "5"})
 
 

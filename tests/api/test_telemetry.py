@@ -100,6 +100,18 @@ async def test_old_images_speak_by_name_where_the_lab_allows_it(dsn: str) -> Non
         assert lines.status_code == 200
 
 
+@pytest.mark.parametrize("hops", ["127.0.0.1", "::1", "198.51.100.7", "", "unknown", "198.51.100.7, 127.0.0.1"])
+async def test_what_comes_through_a_proxy_here_that_is_not_configured_cannot_use_a_name(dsn: str, hops: str) -> None:
+    """It looks as if it came from this machine; so whoever is behind it would speak for any VM."""
+    async with serving(dsn, yaml=YAML + "vm_auth: hostname\n") as world:
+        (name,) = await world.add_vms()
+        await world.sql("UPDATE vm SET public_ip = '198.51.100.7'")
+        body, headers = {"hostname": name, "status": "error"}, {"X-Forwarded-For": hops}
+        for path in ("/api/vm-status", "/vm_startup"):
+            assert (await world.http.post(path, json=body, headers=headers)).status_code == 403
+        assert await world.sql("SELECT 1 FROM vm WHERE status IS NOT NULL") == []
+
+
 async def test_caller_from_elsewhere_cannot_use_a_name(dsn: str) -> None:
     async with serving(dsn, yaml=YAML + "vm_auth: hostname\n", trusted_proxies=("127.0.0.0/8",)) as world:
         (name,) = await world.add_vms()
