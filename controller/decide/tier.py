@@ -15,6 +15,7 @@ LOG_CALL_GIB_S = 0.125 * 0.5  # 128 MB for half a second
 TRAFFIC_GIB = 0.05  # that the allocator sends for a VM in an hour: pages, held calls, commands
 ROOT_GIB = 30  # the allocator's root disk, beside its data volume
 DATABASE_GIB = 20
+BALANCER_ADDRESSES = 4  # one in each zone of the default VPC; us-west-2 has four
 BALANCER = ("load_balancer", "load_balancer_unit")  # one unit: held calls are many and quiet
 
 
@@ -31,14 +32,15 @@ def tier_parts(lab: Lab, prices: PriceList, vms: int = 0) -> tuple[Part, ...]:
     """The allocator's parts with `vms` client VMs running."""
     region, allocator = lab.region, lab.allocator
     embedded = lab.database.mode == "embedded"
-    disk = ROOT_GIB + (allocator.volume.size if embedded else 0)
+    disk = ROOT_GIB * allocator.replicas + (allocator.volume.size if embedded else 0)
     parts = [
-        _part("instance", prices.instance(region, allocator.instance_type)),
+        _part("instance", prices.instance(region, allocator.instance_type), allocator.replicas),
         _part("disk", prices.volume(region, allocator.volume.type), disk / HOURS_A_MONTH),
-        _part("address", prices.part(region, "ipv4")),
+        _part("address", prices.part(region, "ipv4"), allocator.replicas),
     ]
     if lab.ssl.provider == "acm":
         parts += [_part(name.replace("_", " "), prices.part(region, name)) for name in BALANCER]
+        parts.append(_part("load balancer addresses", prices.part(region, "ipv4"), BALANCER_ADDRESSES))
     if lab.database.mode == "rds":
         standby = 2 if lab.database.multi_az else 1
         parts.append(_part("database", prices.database(region, lab.database.instance_class), standby))
