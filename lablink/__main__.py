@@ -51,6 +51,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "restore": "backup:restore",
         "drill": "backup:drill",
         "adopt": "adopt:adopt",
+        "adopt-older": "older:adopt_older",
     },
     "Desired state": {
         "validate": "desired:validate",

@@ -1,9 +1,11 @@
 """Host names and what can be told from them: `{deployment}-{pool}-{environment}-{n}`, n never used twice. Pure."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+OLDER = re.compile(r"lablink-vm-[a-z0-9-]{1,40}-[0-9]{1,6}")
 DIGITS = 6
 """Of the number, at most: a tag with a longer one is none of ours."""
 
@@ -28,6 +30,11 @@ class Naming:
         stem, _, digits = (hostname or "").rpartition("-")
         number = number_of(hostname or "")
         return (self.pools[stem], number) if stem in self.pools and str(number) == digits else None
+
+
+def is_of_older_system(hostname: str | None) -> bool:
+    """`lablink-vm-{suffix}-{n}`: ours only where our tags, which `lablink adopt-older` writes, say so."""
+    return OLDER.fullmatch(hostname or "") is not None
 
 
 def number_of(hostname: str) -> int:

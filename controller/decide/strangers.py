@@ -10,7 +10,7 @@ from schemas.lab import Pool
 from schemas.snapshot import Snapshot
 from schemas.vm import Instance, Vm
 
-from controller.decide.names import Naming
+from controller.decide.names import Naming, is_of_older_system
 
 ALIVE = ("pending", "running", "stopping", "stopped")
 
@@ -158,6 +158,8 @@ def _unexplained(instance: Instance, name: tuple[str, int] | None, known: Acquai
         return f"its pool {instance.pool} is not declared" if instance.pool else "it carries no pool"
     if instance.region != pool.region:
         return f"it is in {instance.region}, its pool in {pool.region}"
+    if is_of_older_system(instance.hostname) and name is None:
+        return ""
     if name is None or name[0] != instance.pool:
         return (
             f"its host name {instance.hostname} is none of its pool's" if instance.hostname else "it has no host name"

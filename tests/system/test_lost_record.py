@@ -1,4 +1,4 @@
-"""Database and states are both lost: what tags say is enough to go on, and nobody at work notices."""
+"""VMs that no record has: of a database that is lost with the states, or of the older system. Nobody at work notices."""
 
 import subprocess
 import sys
@@ -54,8 +54,8 @@ def ids(lab: Lab) -> dict[str, str]:
     }
 
 
-def adopt(lab: Lab, *more: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "lablink", "adopt", "--file", str(lab.file), "--yes", *more]
+def adopt(lab: Lab, *more: str, word: str = "adopt") -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "lablink", word, "--file", str(lab.file), "--yes", *more]
     return subprocess.run(
         command, cwd=ROOT, env=lab.environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -126,3 +126,25 @@ def check_who_it_was_is_known_again(lab: Lab, given: dict[str, Any]) -> None:
     anyio.run(release)
     lab.wait("a clean VM in its place", lambda: given["hostname"] not in lab.present() and len(lab.live()) == 2)
     assert tags(lab).keys() <= {given["hostname"]}
+
+
+def test_vms_of_the_older_system_are_taken_over_as_they_are(lab: Lab) -> None:
+    ec2 = boto3.client("ec2", REGION, endpoint_url=lab.aws.url, aws_access_key_id="t", aws_secret_access_key="t")
+    for name in ("lablink-vm-lab-1", "lablink-vm-lab-x", "lablink-vm-other-1"):
+        ec2.run_instances(
+            ImageId="ami-0601752c11b394251", InstanceType="t3.large", MinCount=1, MaxCount=1,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}],
+        )  # fmt: skip
+    lab.declare(0)
+    lab.start_controller()
+    lab.wait("the first look", lambda: lab.deployment_condition("CloudReachable").get("status"))
+    assert "no pool desktop" in adopt(lab, "lab", "--pool", "desktop", word="adopt-older").stderr
+    done = adopt(lab, "lab", "--pool", "client", word="adopt-older")
+    assert (done.returncode, "lablink-vm-lab-1: tagged" in done.stdout) == (0, True), done.stderr
+    lab.wait("its row and its state", lambda: lab.live() == ["lablink-vm-lab-1"])
+    (seat,) = lab.rows("SELECT state, hostname FROM seat")
+    assert seat == {"state": "taken", "hostname": "lablink-vm-lab-1"}
+    assert lab.rows("SELECT FROM run WHERE creates > 0 AND state_key NOT LIKE '%/base'") == []
+    states = [i["State"]["Name"] for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]]
+    assert states == ["running"] * 3
+    assert "no VM lablink-vm-lab-N" in adopt(lab, "lab", "--pool", "client", word="adopt-older").stderr
