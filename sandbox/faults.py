@@ -176,7 +176,7 @@ class Faults:
             listed = [
                 {
                     "id": entry.id,
-                    "fault": entry.fault.model_dump(exclude_none=True),
+                    "fault": entry.fault.model_dump(mode="json", exclude_none=True),
                     "used": entry.used,
                     "over": entry.is_over(now),
                 }

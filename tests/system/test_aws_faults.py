@@ -152,10 +152,12 @@ def test_faults_of_client_vms_are_read_from_the_list_until_deleted(aws: RunningA
     _inject(aws, hang="i-2")
     _inject(aws, boot="never")
     _inject(aws, gpu="Unhealthy", hostname="lab-a-1")
+    _inject(aws, reclaim="i-2", at="2026-12-01T09:02:00Z")
     expected = {"hang": ["i-1", "i-2"], "boot_never": ["*"], "gpu": {"lab-a-1": "Unhealthy"}}
+    expected["reclaim"] = {"i-2": "2026-12-01T09:02:00+00:00"}
     assert httpx.get(f"{aws.fault_url}/faults").json()["client"] == expected
     httpx.delete(f"{aws.fault_url}/faults")
-    nothing = {"faults": [], "client": {"hang": [], "boot_never": [], "gpu": {}}}
+    nothing = {"faults": [], "client": {"hang": [], "boot_never": [], "gpu": {}, "reclaim": {}}}
     assert httpx.get(f"{aws.fault_url}/faults").json() == nothing
 
 

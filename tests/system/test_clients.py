@@ -175,6 +175,18 @@ async def test_a_lost_gpu_is_reported_at_once(aws: RunningAws, tmp_path: Path) -
         await eventually(lambda: allocator.said("/api/gpu_health", "vm-7")[-1]["gpu_status"] == "Unhealthy")
 
 
+async def test_a_spot_vm_tells_at_once_that_it_is_taken_back(aws: RunningAws, tmp_path: Path) -> None:
+    instance_id = launch(aws, "vm-9")
+    async with serving() as allocator, running(aws, allocator, tmp_path / "clients.json"):
+
+        def told() -> list[Any]:
+            return [body["reclaim_at"] for path, body in allocator.posts if path == "/api/v1/client/vm-9/heartbeat"]
+
+        await eventually(lambda: None in told())
+        await fault(aws, reclaim=instance_id, at="2026-12-01T09:02:00Z")
+        await eventually(lambda: told()[-1] == "2026-12-01T09:02:00+00:00")
+
+
 async def test_a_boot_that_never_ends_stays_initializing(aws: RunningAws, tmp_path: Path) -> None:
     await fault(aws, boot="never")
     launch(aws, "vm-8")
