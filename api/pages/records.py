@@ -9,7 +9,7 @@ from litestar.response import Template
 from api.pages.desk import show_desk
 from api.pages.paging import Before, older
 from api.pages.shell import AnyRequest
-from api.parts import AnyDb, TheOutlook
+from api.parts import AnyDb, TheDesired
 from schemas.assignment import AssignmentStatus
 from store.event import TERRAFORM, read_events
 from store.history import Which, list_stays
@@ -43,7 +43,7 @@ async def get_events(
 async def get_assignments(
     request: AnyRequest,
     db: AnyDb,
-    outlook: TheOutlook,
+    desired: TheDesired,
     *,
     status: FromQuery[str] = "",
     pool: FromQuery[str] = "",
@@ -52,6 +52,7 @@ async def get_assignments(
 ) -> Template:
     """Newest first; the waiting line by `status=waiting`."""
     which = Which(pool=pool or None, status=status or None, words=words or None, before=before)
+    in_force = await desired.read()
     async with db.connection() as conn:
         stays = await list_stays(conn, which, limit=PAGE)
     return show_desk(
@@ -62,7 +63,7 @@ async def get_assignments(
         pool=pool,
         words=words,
         statuses=list(AssignmentStatus),
-        pools=list((await outlook.read()).decision.pools),
+        pools=list(in_force.lab.pools) if in_force else [],
         before=before,
         older=older(stays, PAGE, "seq"),
     )

@@ -10,7 +10,7 @@ from api.errors import NotFoundError
 from api.pages.desk import show_desk
 from api.pages.paging import Before, older
 from api.pages.shell import AnyRequest
-from api.parts import AnyDb, TheOutlook
+from api.parts import AnyDb, TheDesired
 from store.run_history import list_runs, read_run
 
 PAGE = 50
@@ -29,12 +29,13 @@ class Line(NamedTuple):
 
 @get("/admin/runs", media_type="text/html", include_in_schema=False)
 async def get_runs(
-    request: AnyRequest, db: AnyDb, outlook: TheOutlook, pool: FromQuery[str] = "", before: Before = None
+    request: AnyRequest, db: AnyDb, desired: TheDesired, pool: FromQuery[str] = "", before: Before = None
 ) -> Template:
     """Newest first."""
     async with db.connection() as conn:
         runs = await list_runs(conn, pool=pool or None, before=before, limit=PAGE)
-    pools = list((await outlook.read()).decision.pools)
+    in_force = await desired.read()
+    pools = list(in_force.lab.pools) if in_force else []
     return show_desk(
         request, "admin/runs.html", runs=runs, pool=pool, pools=pools, before=before, older=older(runs, PAGE, "id")
     )
