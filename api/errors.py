@@ -30,6 +30,12 @@ log = structlog.get_logger()
 AnyRequest = Request[Any, Any, Any]
 Answer = Response[dict[str, Any]]
 LATER = {"Retry-After": "5"}
+MALFORMED = "the body is not well-formed JSON in UTF-8"
+BARE = {
+    "Not Found": "there is nothing at this address; /schema says what there is",
+    "Method Not Allowed": "this address knows other methods; see the header Allow",
+}
+"""What Litestar says in two words, and what is to be done about it."""
 
 
 class BadInputError(HTTPException):
@@ -84,7 +90,9 @@ def _name_wrong(wrong: Mapping[str, Any]) -> str:
 
 
 def answer_http(_: AnyRequest, error: HTTPException) -> Answer:
-    sentence = error.detail
+    sentence = (
+        MALFORMED if isinstance(error.__cause__, SerializationException) else BARE.get(error.detail, error.detail)
+    )
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
         sentence = "; ".join(_name_wrong(wrong) for wrong in error.extra)
     return _answer(error.status_code, sentence, error.headers)
@@ -114,7 +122,7 @@ def answer_sealed(_: AnyRequest, error: SecretError) -> Answer:
 
 
 def answer_malformed(_: AnyRequest, _error: SerializationException | UnicodeDecodeError) -> Answer:
-    return _answer(400, "the body is not well-formed JSON in UTF-8")
+    return _answer(400, MALFORMED)
 
 
 def answer_unstorable(request: AnyRequest, error: DataError) -> Answer:

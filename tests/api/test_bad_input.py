@@ -5,6 +5,7 @@ import httpx
 import pytest
 from psycopg.errors import LockNotAvailable
 
+from api.errors import MALFORMED
 from store.db import transaction
 from store.seat import lock_pool
 from tests.api.world import World, bearer, eventually, serving
@@ -36,6 +37,22 @@ async def test_empty_body_is_said_to_be_empty(dsn: str) -> None:
         (name,) = await world.add_vms()
         refused = await world.http.post("/api/vm-status", headers=bearer(name))
         assert (refused.status_code, refused.json()["error"]) == (400, "the body is empty; send JSON")
+
+
+async def test_body_that_is_no_json_is_said_to_be_none(dsn: str) -> None:
+    headers = bearer("x") | {"Content-Type": "application/json"}
+    async with serving(dsn) as world:
+        for path in ("/api/vm-status", "/api/gpu_health", "/api/update_inuse_status", "/api/vm-metrics/x"):
+            for body in (b'{"hostname":', b"a" * 100, b'{"hostname":"\xff"}', b"{'a': 1}", b"\x00"):
+                refused = await world.http.post(path, content=body, headers=headers)
+                assert (refused.status_code, refused.json()["error"]) == (400, MALFORMED), (path, body)
+
+
+async def test_address_or_method_that_is_not_known_is_answered_with_what_to_do(dsn: str) -> None:
+    async with serving(dsn) as world:
+        nowhere, put = await world.http.get("/api/nothing"), await world.http.put("/api/request_vm")
+        assert (nowhere.status_code, "/schema" in nowhere.json()["error"]) == (404, True)
+        assert (put.status_code, "Allow" in put.json()["error"], "POST" in put.headers["allow"]) == (405, True, True)
 
 
 async def test_login_that_is_not_ascii_is_a_401(dsn: str) -> None:
