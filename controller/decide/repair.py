@@ -69,8 +69,7 @@ def _reboot(one: Judged) -> RebootVm:
 def _give_up(one: Judged, replaced: bool, moves: bool) -> EndVm | MarkLost:
     vm = one.vm
     if one.bucket is Bucket.LOST:
-        reason = f"{one.reason}; the person waits for another VM" if moves else one.reason
-        return MarkLost(pool=vm.pool, hostname=vm.hostname, version=vm.version, reason=reason, moves=moves)
+        return MarkLost(pool=vm.pool, hostname=vm.hostname, version=vm.version, reason=one.reason, moves=moves)
     return end(one, f"{one.bucket}: {one.reason}; {REPLACED if replaced else 'not needed any more'}")
 
 

@@ -138,5 +138,7 @@ def describe(action: Action) -> str:
     )
     if action.kind == "end_assignment" and action.moves:
         return f"move the user of {action.hostname} to another VM"
+    if action.kind == "lost" and action.moves:
+        return f"mark {action.hostname} lost and its user first in line for another VM"
     tell = "warn the user of" if action.kind == "set_session" and action.warning else "note the session of"
     return words.get(action.kind, "{kind} {hostname}").format(where=where, tell=tell, **dict(action))
