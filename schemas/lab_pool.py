@@ -199,14 +199,17 @@ def _by_shape(value: Any) -> str:
 
 
 def _by_cron(value: Any) -> str:
-    return "cron" if isinstance(value, CronWindow) or (isinstance(value, dict) and "cron" in value) else "dates"
+    """The branch's name stands in pydantic's locations, where a key of the document would be taken for the value under it."""
+    return "by cron" if isinstance(value, CronWindow) or (isinstance(value, dict) and "cron" in value) else "by dates"
 
 
 AnySize = Annotated[Annotated[Size, Tag("plain")] | Annotated[Demand, Tag("mapping")], Discriminator(_by_shape)]
 Ami = Annotated[
     Annotated[AmiSource, Tag("plain")] | Annotated[dict[Region, AmiId], Tag("mapping")], Discriminator(_by_shape)
 ]
-AnyWindow = Annotated[Annotated[Window, Tag("dates")] | Annotated[CronWindow, Tag("cron")], Discriminator(_by_cron)]
+AnyWindow = Annotated[
+    Annotated[Window, Tag("by dates")] | Annotated[CronWindow, Tag("by cron")], Discriminator(_by_cron)
+]
 
 
 class Pool(Declared):

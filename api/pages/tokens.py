@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from litestar.response import Template
 from pydantic import ValidationError
 
+from api.errors import NotFoundError
 from api.pages.desk import show_desk
 from api.pages.forms import read_form
 from api.pages.shell import AnyRequest, Wrong, say
@@ -53,6 +54,16 @@ async def post_tokens_page(request: AnyRequest, db: AnyDb, api_tokens: TheApiTok
     return await _show(request, db, made=made)
 
 
+@get("/admin/tokens/{name:str}/revoke", media_type="text/html", include_in_schema=False)
+async def get_revoke_page(request: AnyRequest, db: AnyDb, name: FromPath[str]) -> Template:
+    """The question before it."""
+    async with db.connection() as conn:
+        token = next((token for token in await list_tokens(conn) if token.name == name), None)
+    if token is None:
+        raise NotFoundError(f"there is no token {name!r}")
+    return show_desk(request, "admin/revoke.html", token=token)
+
+
 @post("/admin/tokens/{name:str}/revoke", status_code=200, include_in_schema=False)
 async def post_revoke(request: AnyRequest, db: AnyDb, api_tokens: TheApiTokens, name: FromPath[str]) -> Response[Any]:
     """From now on it opens nothing."""
@@ -60,4 +71,4 @@ async def post_revoke(request: AnyRequest, db: AnyDb, api_tokens: TheApiTokens, 
     return say("/admin/tokens", f"Token {name} is revoked.")
 
 
-ROUTES = [get_tokens_page, post_tokens_page, post_revoke]
+ROUTES = [get_tokens_page, post_tokens_page, get_revoke_page, post_revoke]

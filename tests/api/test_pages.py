@@ -39,11 +39,21 @@ async def test_a_pool_of_each_shape_has_its_page(dsn: str) -> None:
         assert 'name="size"' in await see(world, "/admin/pools/fixed")
         elastic = await see(world, "/admin/pools/elastic")
         assert all(f'name="{bound}"' in elastic for bound in ("min", "max", "spare"))
-        assert "lecture" in elastic
+        assert "12 VMs for the window 'lecture'" in html.unescape(elastic.partition("Coming up")[2])
         body = {"do": "preview", "min": "2", "max": "9", "spare": "1", "paused": "on", "based_on": "1"}
         preview = await world.admin.post("/admin/pools/elastic", data=body, headers=HTML)
         assert "+    size: {min: 2, max: 9, spare: 1}" in preview.text
         assert "+    paused: true" in preview.text
+
+
+async def test_a_token_is_revoked_after_a_question(dsn: str) -> None:
+    async with serving(dsn) as world:
+        await world.admin.post("/api/v1/tokens", json={"name": "nightly", "scope": "read"})
+        assert "/admin/tokens/nightly/revoke" in await see(world, "/admin/tokens")
+        assert "Revoke nightly?" in await see(world, "/admin/tokens/nightly/revoke")
+        assert (await world.admin.get("/admin/tokens/other/revoke", headers=HTML)).status_code == 404
+        await world.admin.post("/admin/tokens/nightly/revoke", headers=HTML)
+        assert "nightly" not in (await world.admin.get("/api/v1/tokens")).text
 
 
 async def test_events_lead_to_older_ones_and_leave_out_each_of_terraforms_steps(dsn: str) -> None:

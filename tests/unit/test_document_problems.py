@@ -41,6 +41,14 @@ def problems(text: str) -> tuple[Problem, ...]:
             "1:28: pools.c.health.boot: must be a duration with its unit, such as 90s, 15m, 8h or 7d;"
             ' did you mean "20m"?',
         ),
+        (
+            'pools: {c: {schedule: [{cron: "0 9 * * *", for: 8h, size: 1, sise: 2}]}}',
+            '1:62: pools.c.schedule.0.sise: unknown field; did you mean "size"?',
+        ),
+        (
+            'pools: {c: {schedule: [{cron: "0 9 * * *", for: 8x, size: 1}]}}',
+            "1:49: pools.c.schedule.0.for: must be a duration such as 90s, 15m, 8h or 7d",
+        ),
         ("format: 1\n", "1:1: pools: is required"),
         ("budget: {hourly: -0.5}\npools: {}", "1:18: budget.hourly: must be above 0, not -0.5"),
         ("pools: {c: {size: 1}, c: {}}", '1:23: "c" is here for the second time; the first is in line 1'),
