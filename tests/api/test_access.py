@@ -25,10 +25,11 @@ OPEN = {
     "GET /api/unassigned_vms_count",  # a number
     "GET /api/health",
     "GET /live",
-    "GET /seat",  # these four by the seat's cookie, or by email and PIN
+    "GET /seat",  # these five by the seat's cookie, or by email and PIN
     "GET /seat/live",
     "POST /seat",
     "POST /seat/done",
+    "POST /seat/extend",
     "GET /login",
     "POST /login",
     "POST /logout",  # forgets a cookie
