@@ -108,6 +108,8 @@ async def check_account(world: World, regions: Sequence[str]) -> None:
         await say_no_more(
             world, deployment, "ObserveOnly", "AccountChecked", "account and deployment are the right ones"
         )
+    if world.sight.observe_only and not trouble:
+        world.sight.listings.clear()  # taken as somebody else, perhaps: of another account, or before another record's VMs were adopted
     world.sight.observe_only = trouble[1] if trouble else None
 
 
