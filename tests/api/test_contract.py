@@ -20,7 +20,7 @@ from tests.api.world import ADMIN, World, bearer, serving
 
 pytestmark = pytest.mark.anyio
 
-EXAMPLES = int(os.environ.get("LABLINK_CONTRACT_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("LABLINK_CONTRACT_EXAMPLES", "4"))
 CALL_S = 30
 CHECKS = (
     checks.status_code_conformance,
