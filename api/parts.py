@@ -6,7 +6,6 @@ from litestar.params import SkipValidation
 from api.admins import Access
 from api.api_tokens import ApiTokens
 from api.binder import Binder
-from api.callers import Callers
 from api.desk import Desk
 from api.door import Door
 from api.followers import Followers
@@ -27,7 +26,6 @@ TheAccess = NamedDependency[SkipValidation[Access]]
 AnyDb = NamedDependency[SkipValidation[Db]]
 TheApiTokens = NamedDependency[SkipValidation[ApiTokens]]
 TheBinder = NamedDependency[SkipValidation[Binder]]
-TheCallers = NamedDependency[SkipValidation[Callers]]
 TheCipher = NamedDependency[SkipValidation[Cipher]]
 TheDoor = NamedDependency[SkipValidation[Door]]
 TheDesk = NamedDependency[SkipValidation[Desk]]

@@ -84,10 +84,6 @@ class Workspace:
                 backup.replace(self.local_state)
         return self.local_state.read_bytes() if self.local_state.exists() else None
 
-    def forget_local_state(self) -> None:
-        for name in ("terraform.tfstate", "terraform.tfstate.backup", "terraform.tfstate.broken"):
-            (self.folder / name).unlink(missing_ok=True)
-
 
 def prepare_workspace(
     work_dir: Path, module: Path, backend: str, state_key: str, *, installs: bool = False, text: str = ""

@@ -19,7 +19,7 @@ from typing import Any
 
 MOST_BYTES = 3_500_000  # of a body; the allocator refuses more than 4 MiB
 LONGEST_MESSAGE = (
-    100_000  # characters; in JSON one may take 12 bytes, and goes twice. The allocator keeps fewer of a line
+    100_000  # characters. In JSON one may take 12 bytes, and goes twice; the allocator keeps fewer of a line
 )
 TIMEOUT_S = 10.0
 FIRST_PAUSE_S = 0.5

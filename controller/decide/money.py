@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from schemas.lab import Lab, Pool
 from schemas.snapshot import Snapshot
 from schemas.spec import VmSpec
-from schemas.vm import Vm
 
 from controller.decide.prices import PriceList
 
@@ -92,10 +91,6 @@ def declared_rate(lab: Lab, prices: PriceList) -> Rate:
         )
         kinds += [dearest] * most_of(pool)
     return rate_of(prices, kinds)
-
-
-def vm_rate(prices: PriceList, vm: Vm) -> float | None:
-    return price_of(prices, Kind.of_spec(vm.spec))
 
 
 def usd(amount: float) -> str:
