@@ -42,6 +42,8 @@ class Bucket(StrEnum):
     STOPPED = "stopped"
     GONE = "gone"
 
+    __hash__ = str.__hash__  # an Enum's own is written in Python, and each tick asks some a VM
+
 
 class Seat(StrEnum):
     """Whether a VM can be bound to a person. `draining` never goes back."""

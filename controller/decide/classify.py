@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from schemas.lab import Health, Pool
 from schemas.snapshot import Snapshot
@@ -22,8 +23,7 @@ REPLACED = "replaced"
 """In the reason of each row that drains so that another takes its place: only those let a pool surge."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A row and what is thought of it. `outdated` and `drift` are told for all rows, `trouble` for those in use as well."""
 
     vm: Vm
@@ -85,9 +85,9 @@ def is_taken(vm: Vm) -> bool:
 def is_reclaimed(vm: Vm, now: datetime) -> bool:
     """Whether AWS is about to take its spot instance back."""
     return (
-        vm.phase is Phase.LIVE
+        vm.reclaim_at is not None
+        and vm.phase is Phase.LIVE
         and vm.spec.market == "spot"
-        and vm.reclaim_at is not None
         and abs(vm.reclaim_at - now) <= RECLAIM_HEARD
     )
 

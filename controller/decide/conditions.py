@@ -6,6 +6,7 @@ Conditions of other types are somebody else's (actuation's `PlanRefused`) and pa
 
 from collections import Counter
 from datetime import datetime
+from functools import lru_cache
 
 from schemas.decision import Opening, PoolOutlook
 from schemas.status import Condition
@@ -18,41 +19,39 @@ from controller.decide.survey import PoolView
 from controller.decide.work import Finding, Work
 
 SETTLED = frozenset({Bucket.READY, Bucket.ASSIGNED})
-# What holds when no step found otherwise: type, status, reason, message.
+# What holds when no step found otherwise, and whether that is so.
 USUAL = (
-    ("Paused", False, "NotPaused", "the pool is acted on"),
-    ("DecisionRefused", False, "NoRuleBroken", "what was decided keeps all rules"),
-    ("AmiResolved", True, "Resolved", "the AMI is known"),
-    ("FleetSuspect", False, "AsExpected", "losses and riddles are few"),
-    ("TooManyUnhealthy", False, "Healthy", "few enough VMs are unhealthy to be replaced"),
-    ("VmUnhealthy", False, "Healthy", "no VM in use has trouble"),
-    ("Stalled", False, "NoFailures", "runs do not fail one after another"),
-    ("BackingOff", False, "NoPause", "nothing waits after a failure"),
-    ("CapacityLacking", False, "NotRefused", "AWS has not refused every place"),
-    ("QuotaReached", False, "WithinQuotas", "no quota of the account holds growth back"),
-    ("BudgetReached", False, "WithinBudget", "no budget holds growth back"),
-    ("ApprovalNeeded", False, "NotNeeded", "growth waits for nobody's approval"),
-    ("UpdateStalled", False, "NotStalled", "new VMs do not fail"),
-    ("Drifted", False, "AsMade", "no instance was changed by hand"),
-    ("CourseShort", False, "SeatsThere", "no course lacks seats that are due"),
-    ("OrphansFound", False, "NoneFound", "every instance with this pool's tags has a row or will have one"),
+    (Finding("Paused", "NotPaused", "the pool is acted on"), False),
+    (Finding("DecisionRefused", "NoRuleBroken", "what was decided keeps all rules"), False),
+    (Finding("AmiResolved", "Resolved", "the AMI is known"), True),
+    (Finding("FleetSuspect", "AsExpected", "losses and riddles are few"), False),
+    (Finding("TooManyUnhealthy", "Healthy", "few enough VMs are unhealthy to be replaced"), False),
+    (Finding("VmUnhealthy", "Healthy", "no VM in use has trouble"), False),
+    (Finding("Stalled", "NoFailures", "runs do not fail one after another"), False),
+    (Finding("BackingOff", "NoPause", "nothing waits after a failure"), False),
+    (Finding("CapacityLacking", "NotRefused", "AWS has not refused every place"), False),
+    (Finding("QuotaReached", "WithinQuotas", "no quota of the account holds growth back"), False),
+    (Finding("BudgetReached", "WithinBudget", "no budget holds growth back"), False),
+    (Finding("ApprovalNeeded", "NotNeeded", "growth waits for nobody's approval"), False),
+    (Finding("UpdateStalled", "NotStalled", "new VMs do not fail"), False),
+    (Finding("Drifted", "AsMade", "no instance was changed by hand"), False),
+    (Finding("CourseShort", "SeatsThere", "no course lacks seats that are due"), False),
+    (Finding("OrphansFound", "NoneFound", "every instance with this pool's tags has a row or will have one"), False),
 )
 
 
 def conclude(work: Work) -> PoolOutlook:
     view = work.view
-    buckets = Counter(one.bucket for one in view.vms)
+    buckets = view.counts.copy()
     for stranger in view.strangers:
         if stranger.counts:
             buckets[Bucket.DUPLICATE if stranger.kind == "duplicate" else Bucket.ORPHAN] += 1
     findings = [_observed(view), _ready(work), _converged(work)]
     found = {finding.type: finding for finding in work.findings}
     conditions = dict(view.row.conditions)
-    for kind, usual, reason, message in USUAL:
-        other = found.get(kind)
-        status = usual if other is None else not usual
-        text = other or Finding(kind, reason, message)
-        conditions[kind] = _condition(view, text, status)
+    for usual, status in USUAL:
+        other = found.get(usual.type)
+        conditions[usual.type] = _condition(view, other or usual, status if other is None else not status)
     for finding, status in findings:
         conditions[finding.type] = _condition(view, finding, status)
     return PoolOutlook(
@@ -114,5 +113,14 @@ def _converged(work: Work) -> tuple[Finding, bool]:
 
 def _condition(view: PoolView, finding: Finding, status: bool) -> Condition:
     before = view.row.conditions.get(finding.type)
-    since: datetime = before.since if before and before.status == status else view.world.now
+    if before is None or before.status != status:
+        return _new_condition(finding, status, view.world.now)
+    if (before.reason, before.message) == (finding.reason, finding.message):
+        return before
+    return before.model_copy(update={"reason": finding.reason, "message": finding.message})
+
+
+@lru_cache(maxsize=256)
+def _new_condition(finding: Finding, status: bool, since: datetime) -> Condition:
+    """Pools that are seen for the first time together share what is usual of all of them."""
     return Condition(type=finding.type, status=status, reason=finding.reason, message=finding.message, since=since)

@@ -14,6 +14,8 @@ REPORTED_FOR = timedelta(days=1)
 
 def watch_courses(work: Work) -> Work:
     """Says when seats are missing though an alarm of theirs has come."""
+    if not work.view.courses:
+        return work
     short, free = [], sum(one.usable and one.bucket is not Bucket.ASSIGNED for one in work.view.vms)
     for planned in work.view.courses:
         late = planned.late_by(work.view.world.now)

@@ -5,6 +5,7 @@ A violation is a bug, never bad luck: nothing of the pool that it concerns is wr
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
 from schemas.calendar import open_span
 from schemas.decision import (
@@ -207,9 +208,7 @@ def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
     present = Counter(vm.pool for vm in snapshot.vms)
     named = {vm.hostname: vm for vm in snapshot.vms}
     replacing = {judged.pool for judged in decision.judgements if judged.bucket in REPLACING}
-    replacing |= {vm.pool for vm in snapshot.vms if vm.phase is Phase.DRAINING and REPLACED in vm.reason}
-    replacing |= {vm.pool for vm in snapshot.vms if vm.phase is Phase.LIVE and vm.seat is Seat.DRAINING}
-    replacing |= {vm.pool for vm in snapshot.vms if is_reclaimed(vm, snapshot.now)}
+    replacing |= {vm.pool for vm in snapshot.vms if vm.pool in creates and _is_being_replaced(vm, snapshot.now)}
     replacing |= {action.pool for action in decision.actions if isinstance(action, EndVm) and REPLACED in action.reason}
     unrecorded: set[str] = set()
     for instance in snapshot.instances:
@@ -227,6 +226,12 @@ def _check_ceilings(snapshot: Snapshot, decision: Decision) -> None:
             ceiling = _most(name, pool_declared, snapshot) + (pool_declared.update.surge if name in replacing else 0)
             sentence = f"{name} would have {present[name] + number} VMs, above its ceiling of {ceiling}"
             _check(present[name] + number <= ceiling, sentence, name)
+
+
+def _is_being_replaced(vm: Vm, now: datetime) -> bool:
+    if vm.phase is Phase.DRAINING:
+        return REPLACED in vm.reason
+    return (vm.phase is Phase.LIVE and vm.seat is Seat.DRAINING) or is_reclaimed(vm, now)
 
 
 def _check_money(snapshot: Snapshot, decision: Decision) -> None:

@@ -50,6 +50,7 @@ class PoolView:
     row: PoolRow
     current_hash: str | None
     vms: tuple[Judged, ...]  # by number
+    counts: Counter[Bucket]  # of `vms`
     strangers: tuple[Stranger, ...]
     bases: tuple[Base, ...]
     standing: frozenset[str]  # regions with a row or an existing instance of this pool
@@ -127,6 +128,7 @@ def survey(snapshot: Snapshot) -> Survey:
             row=row,
             current_hash=yards[name].current_hash,
             vms=tuple(judged[name]),
+            counts=Counter(one.bucket for one in judged[name]),
             strangers=tuple(strangers[name]),
             bases=tuple(base for base in bases if base.pool == name and base.wanted),
             standing=frozenset(one.vm.region for one in judged[name]) | frozenset(tagged[name]),

@@ -80,6 +80,8 @@ class Work:
 
     def of(self, *buckets: Bucket) -> list[Judged]:
         """Rows of these buckets that nothing has been decided about yet."""
+        if self.view.counts.keys().isdisjoint(buckets):
+            return []
         return [one for one in self.view.vms if one.bucket in buckets and one.vm.hostname not in self.acted]
 
     @property
@@ -106,6 +108,8 @@ class Work:
 
     @property
     def broken(self) -> list[Judged]:
+        if self.view.counts.keys().isdisjoint(BROKEN):
+            return []
         return [one for one in self.view.vms if one.bucket in BROKEN and one.vm.hostname not in self.leaving]
 
     def _held(self, action: Action, why: str) -> Held:

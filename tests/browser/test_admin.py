@@ -17,7 +17,7 @@ def test_an_invalid_edit_is_marked_at_its_line_and_changes_nothing(lab: Lab, wat
     before = lab.get("/desired")
     editor = page.get_by_label("The document")
     expect(page.locator("#check")).to_contain_text("Equal to the version in force")
-    broken = before["yaml"].replace("  lean: {size: 0,", "  lean: {sise: 0,")
+    broken = before["yaml"].replace("  lean: {size:", "  lean: {sise:")
     line = 1 + broken[: broken.index("sise")].count("\n")
     editor.fill(broken)
     expect(page.locator("#check")).to_contain_text("did you mean size")
