@@ -110,8 +110,10 @@
       const source = (this.#source = new EventSource(this.#address));
       source.onopen = (event) => this.onopen?.(event);
       source.onerror = (event) => {
-        if (source.readyState === EventSource.CLOSED) streams.delete(this);
         this.onerror?.(event);
+        if (source.readyState !== EventSource.CLOSED) return;
+        streams.delete(this);
+        this.dispatchEvent(new MessageEvent("changed")); // refused: the parts that it keeps fresh ask why, and lead to the login if it is that
       };
       this.#names.forEach((name) => source.addEventListener(name, this.#relay));
     }

@@ -167,16 +167,27 @@ def test_a_session_begins_with_the_password_and_ends_with_the_logout(lab: Lab, w
 def test_a_session_that_ends_leads_to_the_login_and_back(lab: Lab, watched: Watched) -> None:
     page = watched.person()
     log_in(page, lab, "/admin/pools/lean")
+    lab.patch("lean", paused=True)  # the page is told that something changed, and renews itself
+    expect(page.locator("#state")).to_contain_text("Paused")
     page.context.add_cookies([{"name": NAME, "value": make_old_session(lab), "url": lab.url}])
-    lab.patch("lean", paused=True)  # the page is told that something changed, and would renew itself
+    lab.patch("lean", paused=False)
     expect(page).to_have_url(re.compile(r"/login\?next="))
     page.get_by_label("Name").fill(lab.address["admin_user"])
     page.get_by_label("Password").fill(lab.address["admin_password"])
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_url(re.compile(r"/admin/pools/lean$"))
-    expect(page.get_by_label("Paused")).to_be_checked()
-    lab.patch("lean", paused=False)
+    expect(page.get_by_label("Paused")).not_to_be_checked()
     assert watched.trouble.pop() == f"401 for {lab.url}/admin/pools/lean"  # of the part that would have renewed itself
+
+
+def test_a_stream_that_is_refused_leads_to_the_login(lab: Lab, watched: Watched) -> None:
+    page = watched.person()
+    page.route("**/admin/live", lambda route: route.fulfill(status=401))
+    log_in(page, lab)
+    page.context.add_cookies([{"name": NAME, "value": make_old_session(lab), "url": lab.url}])
+    expect(page).to_have_url(re.compile(r"/login\?next="))
+    assert f"401 for {lab.url}/admin" in watched.trouble
+    watched.trouble.clear()  # the browser complains of the stream each time
 
 
 def make_old_session(lab: Lab) -> str:
