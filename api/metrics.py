@@ -13,8 +13,8 @@ from api.outlook import View
 from api.parts import AnyDb, TheDesired, TheListener, TheOutlook, TheWaiters
 from api.pools import describe_pool
 from controller.decide.forecast import reckon
+from schemas.conditions import severity_of
 from schemas.decision import PoolOutlook
-from schemas.notification import severity_of
 from schemas.status import Condition
 from store.db import Db
 from store.deployment import read_deployment

@@ -10,8 +10,9 @@ from api.in_force import DesiredInForce
 from api.paging import Limit, NumberCursor
 from api.parts import AnyDb, TheDesired, TheSettings
 from schemas.access import Scope
+from schemas.conditions import Severity
 from schemas.lab import Lab, Notify
-from schemas.notification import Letter, Notification, Severity
+from schemas.notification import Letter, Notification
 from schemas.settings import Settings
 from store.db import transaction
 from store.notification import list_notifications, queue_letter

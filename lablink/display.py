@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lablink.output import local_time
+from schemas.conditions import todo_of
 from schemas.status import GOOD_WHEN_TRUE
 
 BAR_CELLS = 40
@@ -151,18 +152,23 @@ def _opening_line(one: dict[str, Any]) -> str:
 
 
 def _troubles(status: dict[str, Any]) -> Iterable[str]:
-    yield from (_trouble(c) for c in status["conditions"] if _is_trouble(c))
+    yield from _trouble_lines("deployment", status["conditions"])
     for pool in status["pools"]:
         yield from _pool_troubles(pool)
 
 
 def _pool_troubles(pool: dict[str, Any]) -> Iterable[str]:
-    yield from (f"{pool['name']}: {_trouble(c)}" for c in pool["conditions"] if _is_trouble(c))
+    yield from _trouble_lines(f"pool/{pool['name']}", pool["conditions"])
     yield from (f"{pool['name']}: waits to {held['what']}: {held['reason']}" for held in pool["held"])
 
 
-def _trouble(condition: dict[str, Any]) -> str:
-    return f"{'' if condition['status'] else 'not '}{condition['type']}: {condition['message']}"
+def _trouble_lines(subject: str, conditions: Iterable[dict[str, Any]]) -> Iterable[str]:
+    """Each trouble, and below it what to do unless it passes by itself."""
+    whose = f"{subject.removeprefix('pool/')}: " if subject.startswith("pool/") else ""
+    for condition in filter(_is_trouble, conditions):
+        yield f"{whose}{'' if condition['status'] else 'not '}{condition['type']}: {condition['message']}"
+        if todo := todo_of(condition["type"], subject):
+            yield f"  → {todo}"
 
 
 def _is_trouble(condition: dict[str, Any]) -> bool:

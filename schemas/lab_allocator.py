@@ -5,11 +5,11 @@ import re
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from schemas.aws_values import AllocationId, Arn, BucketName, Gigabytes, HostedZoneId, InstanceType, RdsClass, TopicArn
+from schemas.conditions import CONDITIONS, POOL, Severity, severity_of
 from schemas.lab_pool import Declared, Ssh, Volume
-from schemas.notification import Severity, severity_of
 from schemas.values import (
     Domain,
     Email,
@@ -20,6 +20,7 @@ from schemas.values import (
     ReceiverUrl,
     Whole,
     Written,
+    nearest,
     parse_duration,
     refuse,
 )
@@ -209,6 +210,16 @@ class Backup(Declared):
     """How many dumps are kept."""
 
 
+def _known_condition(name: str) -> str:
+    if name not in TOLD_OF:
+        raise refuse(f'"{name}" is not the name of a condition, such as PoolStalled', nearest(name, TOLD_OF))
+    return name
+
+
+TOLD_OF = [*CONDITIONS, *(f"Pool{name}" for name in POOL)]
+ConditionName = Annotated[str, AfterValidator(_known_condition), WithJsonSchema({"type": "string", "enum": TOLD_OF})]
+
+
 class Notify(Declared):
     """One receiver of notifications, by exactly one way."""
 
@@ -219,9 +230,7 @@ class Notify(Declared):
     sns: TopicArn | None = None
     email: Email | None = None
     """Needs a mail server in the environment: LABLINK_SMTP_HOST, LABLINK_SMTP_FROM."""
-    on: tuple[
-        Annotated[str, Written(r"[A-Z][A-Za-z]{2,59}", "must be the name of a condition, such as PoolStalled")], ...
-    ] = ()
+    on: tuple[ConditionName, ...] = ()
     """Conditions to be told of, such as PoolStalled, BudgetReached, VmUnhealthy; empty: all that are as severe as `severity`."""
     severity: Literal["info", "warning", "critical"] = "warning"
     """The least that is told where `on` names nothing."""

@@ -1,30 +1,10 @@
 """What is told to people outside: a condition that turned, and a message about it on its way to one receiver."""
 
 from datetime import datetime
-from enum import StrEnum
 
+from schemas.conditions import Severity
 from schemas.frozen import Frozen
 from schemas.status import GOOD_WHEN_TRUE
-
-
-class Severity(StrEnum):
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
-CRITICAL = frozenset(
-    {"ObserveOnly", "FleetSuspect", "TooManyUnhealthy", "Stalled", "DecisionRefused", "PlanRefused", "CloudReachable"}
-)
-"""A person is needed, or nothing is done until one comes."""
-INFO = frozenset({"Converged", "Ready", "Paused", "BackingOff", "Observed", "AmiResolved"})
-"""Passes by itself, or is somebody's wish."""
-
-
-def severity_of(condition: str) -> Severity:
-    if condition in CRITICAL:
-        return Severity.CRITICAL
-    return Severity.INFO if condition in INFO else Severity.WARNING
 
 
 class Notice(Frozen):
@@ -60,6 +40,7 @@ class Letter(Frozen):
     deployment: str
     environment: str
     url: str  # where an admin looks next
+    todo: str = ""  # what helps, while it is a trouble
 
     @property
     def headline(self) -> str:
@@ -67,7 +48,7 @@ class Letter(Frozen):
 
     @property
     def text(self) -> str:
-        return f"{self.message}\n\n{self.url}\n"
+        return "\n\n".join(part for part in (self.message, self.todo, self.url) if part) + "\n"
 
 
 class Notification(Frozen):

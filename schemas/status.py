@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any
 
+from schemas.conditions import CONDITIONS
 from schemas.frozen import Frozen
 
-GOOD_WHEN_TRUE = frozenset({"Converged", "Ready", "Observed", "AmiResolved", "DesiredValid", "CloudReachable"})
+GOOD_WHEN_TRUE = frozenset(name for name, kind in CONDITIONS.items() if kind.good)
 """Types that are fine while they hold; every other type names a trouble."""
 
 

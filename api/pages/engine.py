@@ -11,6 +11,7 @@ from litestar.template import TemplateConfig
 from markupsafe import Markup, escape
 
 from api.pages.bar import segments
+from schemas.conditions import todo_of
 from schemas.status import Condition
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -48,6 +49,8 @@ def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
         "headline": headline,
         "span": span,
         "told": told,
+        "todo": todo_of,
+        "command_words": command_words,
     }
     environment.tests |= {"troubling": troubling}
     return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
@@ -104,6 +107,12 @@ def told(text: str) -> Markup:
         return f'<time datetime="{at.isoformat()}" data-local="minute">{found[0]}</time>'
 
     return Markup(INSTANT.sub(mark, str(escape(sentence(text)))))  # noqa: S704 - escaped before it is marked
+
+
+def command_words(text: str) -> Markup:
+    """A sentence in which what stands between backticks is shown as something to type."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def words(name: str) -> str:

@@ -12,8 +12,9 @@ import structlog
 
 from controller.notify.send import LIMIT_S, NotSent, Parcel, send, send_mail
 from controller.world import World
+from schemas.conditions import severity_of, todo_of
 from schemas.lab import Lab, Notify
-from schemas.notification import Letter, Notice, Notification, severity_of
+from schemas.notification import Letter, Notice, Notification
 from store import notification as outbox
 from store.db import Connection
 from store.desired import read_in_force
@@ -70,6 +71,7 @@ def write_letter(world: World, lab: Lab, notice: Notice) -> Letter:
         deployment=lab.deployment,
         environment=lab.environment,
         url=f"{world.settings.allocator_url}/admin",
+        todo=todo_of(notice.type, notice.subject) if notice.trouble else "",
     )
 
 

@@ -59,7 +59,7 @@ async def send(settings: Settings, ec2: Ec2, receiver: Notify, parcel: Parcel) -
 
 async def _publish(ec2: Ec2, topic: str, letter: Letter) -> None:
     try:
-        await ec2.publish(topic, letter.headline, f"{letter.message}\n\n{letter.url}")
+        await ec2.publish(topic, letter.headline, letter.text)
     except CloudError as error:
         raise NotSent(str(error)) from None
 
@@ -96,7 +96,7 @@ def sign(key: bytes, body: bytes, now: int) -> dict[str, str]:
 
 def render_slack(letter: Letter) -> bytes:
     """https://api.slack.com/reference/surfaces/formatting: three signs are escaped, and nothing else is read as markup."""
-    text = f"{letter.headline}\n{letter.message}\n{letter.url}"
+    text = f"{letter.headline}\n{letter.text}"
     for sign_, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign_, escaped)
     return json.dumps({"text": text, "mrkdwn": False}).encode()

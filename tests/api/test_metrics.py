@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
-from schemas.notification import Severity
+from schemas.conditions import Severity
 from tests.api.world import World, serving
 
 pytestmark = pytest.mark.anyio

@@ -16,8 +16,9 @@ from controller.ec2 import Ec2
 from controller.notify.deliver import deliver
 from controller.say import say
 from controller.world import World
+from schemas.conditions import Severity
 from schemas.document import parse_lab
-from schemas.notification import Letter, Severity
+from schemas.notification import Letter
 from schemas.status import Condition
 from store import notification as outbox
 from store.db import Db, fetch, open_db, transaction

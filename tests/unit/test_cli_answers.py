@@ -80,6 +80,8 @@ def test_status_without_a_terminal_is_plain_lines() -> None:
         "pool client: 5 declared, 3 ready, 2 booting (converging)",
         "client: next: the window 'workshop': 20 from 2026-11-02 09:00:00 to 2026-11-02 17:00:00",
         "client: Stalled: 3 in a row",
+        "  → Read the newest run (`lablink runs`), remove its cause, then `lablink retry client`. "
+        "An edit of the pool is a new try, too.",
         "client: waits to create 1: the pool is at its ceiling",
     ]
 
@@ -256,7 +258,11 @@ def test_a_condition_that_does_not_hold_is_shown_as_such() -> None:
     unseen = {"type": "Observed", "status": False, "message": "the listing failed", "reason": "ListingFailed"}
     pool = {**POOL, "conditions": [unseen], "held": []}
     lines = status_lines({**STATUS, "conditions": [invalid], "pools": [pool]})
-    assert lines[-2:] == ["not DesiredValid: lablink.yaml:11: size", "client: not Observed: the listing failed"]
+    assert lines[-3:] == [
+        "not DesiredValid: lablink.yaml:11: size",
+        "  → The message names line and field. `lablink validate lablink.yaml` checks before you save.",
+        "client: not Observed: the listing failed",  # passes by itself
+    ]
 
 
 @pytest.mark.parametrize(("in_use", "words"), [(True, "seat free, in use"), (False, "seat free, not in use")])

@@ -51,6 +51,16 @@ def test_every_section_and_most_fields_explain_themselves() -> None:
     assert schema["$defs"]["Pool"]["properties"]["size"]["description"].startswith("How many VMs")
 
 
+def test_every_default_is_what_an_admin_could_write() -> None:
+    schema = lab_json_schema()
+    parts = [schema, *schema["$defs"].values()]
+    fields = [field for part in parts for field in part["properties"].values() if "default" in field]
+    assert len(fields) > 50
+    for field in fields:
+        validator = jsonschema.Draft202012Validator({**field, "$defs": schema["$defs"]})
+        assert validator.is_valid(field["default"]), field
+
+
 def test_no_number_is_lost_in_json() -> None:
     assert json.loads(render_lab_schema()) == lab_json_schema()
 
