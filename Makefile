@@ -5,7 +5,7 @@ RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format lint types imports bless bench lambda image prove lock clean
+.PHONY: help setup up test check format lint types imports bless bench lambda image manual prove lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -40,6 +40,7 @@ lint: setup
 
 types: setup
 	@$(RUN)/mypy
+	@$(RUN)/mypy docs/manual.py
 
 imports: setup
 	@$(RUN)/lint-imports
@@ -55,6 +56,9 @@ lambda: setup ## the package of the log Lambda, dist/log_lambda.zip, the same by
 
 image: setup ## the allocator's image without Docker (Debian, as root), tried: dist/image/lablink.tar
 	@deploy/image
+
+manual: setup ## the manual as pages: dist/manual
+	@NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --quiet
 
 prove: setup ## live through 1,000 simulated weeks; a failing one names its command
 	@$(RUN)/python -m tests.property.weeks --count 1000
