@@ -14,7 +14,7 @@ import asyncssh
 from schemas.settings import Settings
 from store.db import Db
 from store.host_key import Reachable, pin_host_key
-from store.secret import Cipher, SecretError, read_key, read_secret, ssh_key_name
+from store.secret import Cipher, SecretError, read_secret, ssh_key_name
 
 CONNECT_S = 10.0
 LOGIN_S = 15.0
@@ -129,7 +129,7 @@ class Ssh:
     async def _read_key(self, vm: Reachable) -> asyncssh.SSHKey:
         name = ssh_key_name(vm.pool, vm.region)
         if name not in self._keys:
-            cipher = Cipher(read_key(self.settings.encryption_key.get_secret_value()))
+            cipher = Cipher.of(self.settings)
             try:
                 async with self.db.connection() as conn:
                     private = await read_secret(conn, cipher, name)

@@ -30,7 +30,7 @@ from store.assignment import CHANNEL as ASSIGNMENT
 from store.db import Db
 from store.desired import CHANNEL as DESIRED
 from store.event import CHANNEL as EVENT
-from store.secret import Cipher, read_key
+from store.secret import Cipher
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def make_parts(settings: Settings, db: Db) -> Parts:
         api_tokens=api_tokens,
         binder=binder,
         callers=callers,
-        cipher=Cipher(read_key(settings.encryption_key.get_secret_value())),
+        cipher=Cipher.of(settings),
         collections=Collections(),
         contacts=contacts,
         desired=desired,

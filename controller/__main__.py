@@ -34,7 +34,7 @@ from store.credentials import CHANNEL as CREDENTIALS
 from store.db import UNREACHABLE, Db, open_db
 from store.lease import Lease
 from store.notification import CHANNEL as NOTICE
-from store.secret import Cipher, read_key
+from store.secret import Cipher
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ async def run(settings: Settings) -> None:
 async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) -> None:
     """One term: all handlers run until `stopping` is set; then what runs may end, and nothing new begins."""
     runtime = Runtime()
-    ec2, cipher = Ec2(), Cipher(read_key(settings.encryption_key.get_secret_value()))
+    ec2, cipher = Ec2(), Cipher.of(settings)
     async with open_actuator(db, lease, settings, ec2, os.environ) as actuator:
         world = World(db, lease, settings, ec2, runtime.wake)
         with suppress(NeedsOperator, *UNREACHABLE):  # the handler says it, and tries again

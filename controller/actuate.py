@@ -4,13 +4,14 @@ Called by the controller's runtime for one pool at a time whenever its rows chan
 a killed Terraform or a dead controller is closed first; nothing is created where something may exist that no listing has shown.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 import anyio
 import structlog
+from anyio import to_thread
 
 from controller.actuator import Actuator
 from controller.base import BaseWork, converge_base, declared_ingress
@@ -20,10 +21,12 @@ from controller.decide.state_change import decide_creates
 from controller.decide.tfvars import Site
 from controller.errors import ADVICE, UNCERTAIN, Cause, CloudError, NeedsOperator, RetryLater
 from controller.evidence import keep_evidence
-from controller.record import ACTOR, CONDITIONS, close_dead_run
+from controller.instance_orders import act_on_instances
+from controller.record import CONDITIONS, close_dead_run
 from controller.result import FAILED, INTERRUPTED, SUCCEEDED, Place, Recorder, Result
 from controller.s3_states import find_bucket, workspace_of
 from controller.shard import Shard, converge_shard, record_shard
+from controller.workspace import prune_workspaces
 from schemas.lab import Lab
 from schemas.pool import Base
 from schemas.snapshot import Listing
@@ -32,7 +35,6 @@ from schemas.vm import Vm
 from store import actuation as rows
 from store.db import Connection
 from store.deployment import read_deployment
-from store.event import write_event
 from store.lease import LeaseLost, fenced
 from store.run import Past, read_pasts
 from store.tfstate import read_holder
@@ -66,9 +68,10 @@ async def actuate_once(actuator: Actuator, lab: Lab, pool: str, listings: Mappin
     await _check_binary(actuator, pool)
     await round_.guarded(partial(keep_evidence, actuator, pool))
     async with anyio.create_task_group() as group:
-        group.start_soon(round_.guarded, round_.act_on_instances)
+        group.start_soon(round_.guarded, partial(act_on_instances, actuator, pool))
         for base in round_.pool.bases:
             group.start_soon(round_.guarded, partial(round_.converge_region, base))
+    await to_thread.run_sync(prune_workspaces, actuator.work_dir, pool, {base.region for base in round_.pool.bases})
     await round_.report()
     return Outcome(any(result.outcome == SUCCEEDED for result in round_.results), min(round_.waits_s, default=None))
 
@@ -255,26 +258,6 @@ class Round:
             self.waits_s.append(LOOK_AGAIN_S)
         if result.outcome == FAILED and result.cause is Cause.LOCK:
             self.locked.append(place)
-
-    async def act_on_instances(self) -> None:
-        """What is done to instances outside Terraform: those that no state holds end, stopped ones in use start, some reboot."""
-        async with self.actuator.db.connection() as conn:
-            orders = await rows.read_instance_orders(conn, self.pool.name)
-        for region, instance_ids in orders.ending.items():
-            await self.actuator.ec2.terminate(region, instance_ids)
-        for region, instance_ids in orders.starting.items():
-            await self.actuator.ec2.start(region, instance_ids)
-        for region, instance_ids in orders.rebooting.items():
-            await self.actuator.ec2.reboot(region, instance_ids)
-            await self._record_rebooted(instance_ids)
-
-    async def _record_rebooted(self, instance_ids: Sequence[str]) -> None:
-        """After the call: a controller that dies in between makes a second reboot, never none."""
-        async with fenced(self.actuator.db, self.actuator.lease) as conn:
-            for hostname in await rows.record_rebooted(conn, instance_ids):
-                await write_event(
-                    conn, ACTOR, f"vm/{hostname}", "VmRebooted", "AWS was told to reboot it, as was asked"
-                )
 
     async def report(self) -> None:
         """Raise what went wrong: a lost lease before all, a lock that is not ours to release at last."""

@@ -14,7 +14,7 @@ from controller.terraform import Pace, Terraform, choose_environment
 from schemas.settings import Settings
 from store.db import Db
 from store.lease import Lease
-from store.secret import Cipher, read_key
+from store.secret import Cipher
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ async def open_actuator(
 ) -> AsyncIterator[Actuator]:
     """Serves the state backend until the block ends; leave it after the last run has ended."""
     pace = Pace(ttl_s=settings.run_ttl_s, renew_s=settings.run_ttl_s / 4, grace_s=settings.run_grace_s)
-    cipher = Cipher(read_key(settings.encryption_key.get_secret_value()))
+    cipher = Cipher.of(settings)
     async with serve_states(db, cipher) as states:
         yield Actuator(
             db=db,

@@ -59,6 +59,8 @@ async def converge_base(actuator: Actuator, work: BaseWork) -> Result | None:
     if work.base.applied_hash is None or not work.certain:
         names = base_name(work.site, work.place.pool), iam_name(work.site, work.place.pool, work.place.region)
         adopt = await actuator.ec2.find_base(work.place.region, *names)
+        if "key_pair" in adopt:  # AWS may have one whose private half is lost
+            await actuator.ec2.renew_key_pair(work.place.region, adopt["key_pair"], public_key)
     return await apply_job(actuator, _make_job(work, variables, adopt))
 
 

@@ -4,7 +4,7 @@ Called by `controller.observe` and actuation. Everything is answered whole or ra
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from anyio import to_thread
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from controller.ec2_base import code_of, find_base, renew_key_pair
 from controller.errors import Cause, CloudError, classify
 from schemas.credentials import AwsKeys
 from schemas.vm import MADE_WITH, Instance
@@ -27,7 +28,6 @@ PAGE = 1000
 T = TypeVar("T")
 ASSIGNMENT = "lablink:assignment"
 GONE = ("InvalidInstanceID.NotFound",)
-ABSENT = ("NoSuchEntity", "InvalidKeyPair.NotFound", "InvalidGroup.NotFound")
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ class Ec2:
             try:
                 getattr(self._client("ec2", region), method)(**{named: [instance_id]}, **more)
             except ClientError as error:
-                if _code(error) not in GONE:
+                if code_of(error) not in GONE:
                     raise
 
     async def read_account_id(self) -> str:
@@ -167,20 +167,15 @@ class Ec2:
 
     async def find_base(self, region: str, name: str, iam_name: str) -> dict[str, str]:
         """What exists of a base under its names, by the keys of `var.adopt` in terraform/pool."""
-        return await self._call(f"looking for the base {name} in {region}", self._find_base, region, name, iam_name)
+        what = f"looking for the base {name} in {region}"
+        return await self._call(
+            what, lambda: find_base(self._client("ec2", region), self._client("iam", self.home_region), name, iam_name)
+        )
 
-    def _find_base(self, region: str, name: str, iam_name: str) -> dict[str, str]:
-        ec2, iam = self._client("ec2", region), self._client("iam", self.home_region)
-        found = dict(_find_group(ec2, name))
-        if _exists(lambda: iam.get_role(RoleName=iam_name)):
-            found["role"] = iam_name
-            if _exists(lambda: iam.get_role_policy(RoleName=iam_name, PolicyName="telemetry")):
-                found["role_policy"] = f"{iam_name}:telemetry"
-        if _exists(lambda: iam.get_instance_profile(InstanceProfileName=iam_name)):
-            found["instance_profile"] = iam_name
-        if _exists(lambda: ec2.describe_key_pairs(KeyNames=[name])):
-            found["key_pair"] = name
-        return found
+    async def renew_key_pair(self, region: str, name: str, public_key: str) -> None:
+        """Where AWS has another public key under the name, this one takes its place, with its tags; running instances keep theirs."""
+        what = f"renewing the key pair {name} in {region}"
+        await self._call(what, lambda: renew_key_pair(self._client("ec2", region), name, public_key))
 
     async def use(self, service: str, region: str, what: str, work: Callable[[Any], T]) -> T:
         """Let `work` use a client of any service, in a worker thread; `what` says in an error what was being done."""
@@ -213,46 +208,6 @@ class Ec2:
                 with self._lock:
                     self._clients.clear()
             raise CloudError(cause, what, str(error)) from error
-
-
-def _find_group(ec2: Any, name: str) -> Iterator[tuple[str, str]]:
-    """The group of that name in the default VPC, with its rules by network."""
-    vpcs = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    if not vpcs:
-        return
-    filters = [{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpcs[0]["VpcId"]]}]
-    for group in ec2.describe_security_groups(Filters=filters)["SecurityGroups"]:
-        yield "security_group", group["GroupId"]
-        of_group = [{"Name": "group-id", "Values": [group["GroupId"]]}]
-        for page in ec2.get_paginator("describe_security_group_rules").paginate(Filters=of_group):
-            for rule in page["SecurityGroupRules"]:
-                yield from _read_rule(rule)
-
-
-def _read_rule(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    cidr = rule.get("CidrIpv4") or rule.get("CidrIpv6")
-    if cidr and rule["IsEgress"] and rule["IpProtocol"] == "-1":
-        yield f"egress:{cidr}", rule["SecurityGroupRuleId"]
-    if (
-        cidr
-        and not rule["IsEgress"]
-        and (rule["IpProtocol"], rule.get("FromPort"), rule.get("ToPort")) == ("tcp", 22, 22)
-    ):
-        yield f"ingress:{cidr}", rule["SecurityGroupRuleId"]
-
-
-def _exists(call: Callable[[], object]) -> bool:
-    try:
-        call()
-    except ClientError as error:
-        if _code(error) in ABSENT:
-            return False
-        raise
-    return True
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _is_of(raw: Mapping[str, Any], deployment_id: UUID) -> bool:

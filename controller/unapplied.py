@@ -11,7 +11,7 @@ ALIVE = frozenset({"pending", "running", "stopping", "stopped"})
 TROUBLES = ("ApplyFailed", "PlanRefused")
 """Conditions of actuation, which clears them itself when it finds nothing left to apply."""
 ORDERED_FOR = timedelta(minutes=10)
-"""An order to start or reboot an instance holds for so long (`store.actuation.read_instance_orders`)."""
+"""An order to start or reboot an instance holds for so long (`store.instance_orders.read_instance_orders`)."""
 
 
 def find_unapplied(snapshot: Snapshot, decision: Decision) -> list[str]:

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ BACKENDS = {
 LEFTOVERS = ("run.tfvars.json", "run.tfplan", "errored.tfstate", "crash.log")
 MARK = ".module"
 LOCK_FILE = ".terraform.lock.hcl"
+STATE, LOCKED, BROKEN = "terraform.tfstate", ".terraform.tfstate.lock.info", "terraform.tfstate.broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Workspace:
 
     @property
     def local_state(self) -> Path:
-        return self.folder / "terraform.tfstate"
+        return self.folder / STATE
 
     def read_local_state(self) -> bytes | None:
         """Not while Terraform works on it: Terraform writes it in place, and a half-written one (a full disk, a power cut)
@@ -79,7 +81,7 @@ class Workspace:
         if self.local_state.exists() and not _is_whole(self.local_state):
             backup = self.folder / "terraform.tfstate.backup"
             if not backup.exists():  # there was no state before
-                self.local_state.replace(self.folder / "terraform.tfstate.broken")
+                self.local_state.replace(self.folder / BROKEN)
             elif _is_whole(backup):
                 backup.replace(self.local_state)
         return self.local_state.read_bytes() if self.local_state.exists() else None
@@ -121,6 +123,24 @@ def prepare_workspace(
         _copy_files(template, folder)
         mark.write_text(digest)
     return workspace
+
+
+def prune_workspaces(work_dir: Path, pool: str, regions: Set[str]) -> None:
+    """Remove a pool's working copies in all but these regions; where a state still holds something, the region stays whole."""
+    with suppress(OSError):  # the next round tries again
+        for backend in (work_dir / "states").iterdir():
+            for region in (backend / pool).glob("*"):
+                if region.name not in regions and all(_holds_nothing(folder) for folder in region.iterdir()):
+                    shutil.rmtree(region)
+            if (backend / pool).is_dir() and not any((backend / pool).iterdir()):
+                (backend / pool).rmdir()
+
+
+def _holds_nothing(folder: Path) -> bool:
+    if (folder / LOCKED).exists() or (folder / BROKEN).exists():
+        return False
+    state = folder / STATE
+    return not state.exists() or (_is_whole(state) and json.loads(state.read_bytes()).get("resources") == [])
 
 
 def _is_whole(state: Path) -> bool:

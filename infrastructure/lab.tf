@@ -78,8 +78,8 @@ locals {
   lambda    = "${local.prefix}_log_processor_${local.suffix}"
   lock_name = "${local.prefix}-lock-${local.suffix}"
 
-  # Made at the first boot by `lablink keys`; named here, so that no state of Terraform ever holds them.
-  key_names = toset(["deployment_secret", "encryption_key"])
+  # Made at the first boot by `lablink keys`, the last one by `lablink rekey`; named here, so that no state of Terraform ever holds them.
+  key_names = toset(["deployment_secret", "encryption_key", "encryption_key_previous"])
   key_path  = "/lablink/${local.prefix}/${local.suffix}"
   host_name = "${local.key_path}/host"
 }

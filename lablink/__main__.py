@@ -52,6 +52,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "drill": "backup:drill",
         "adopt": "adopt:adopt",
         "adopt-older": "older:adopt_older",
+        "rekey": "rekey:rekey",
     },
     "Desired state": {
         "validate": "desired:validate",

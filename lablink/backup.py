@@ -32,7 +32,7 @@ from sandbox.postgres import drop_database
 from schemas.lab import Lab
 from schemas.settings import Settings
 from store.restored import mend_restored
-from store.secret import Cipher, SecretError, read_key
+from store.secret import Cipher, SecretError
 
 MANIFEST, DATABASE, STATES = "manifest.json", "database", "states/"
 To = Annotated[str, typer.Option(help="A folder, or s3://BUCKET/PREFIX [default: backup.bucket of the document].")]
@@ -53,7 +53,7 @@ def open_vault(file: Path, to: str) -> Vault:
     settings = read_settings()
     lab = read_document(file).lab
     try:
-        cipher = Cipher(read_key(settings.encryption_key.get_secret_value()))
+        cipher = Cipher.of(settings)
     except SecretError as error:
         raise Failed(f"No backup without a key: {error}.") from None
     return Vault(settings, lab, find_place(lab, to), cipher)

@@ -60,6 +60,13 @@ def reach_postgres() -> Iterator[None]:
         yield
 
 
+def advise(refusal: str) -> str:
+    """What to do where libpq does not believe the server, after a colon; else nothing."""
+    if "certificate" not in refusal:
+        return ""
+    return ": sslrootcert has to name the CA that signed the server's certificate, and host a name that the certificate is for"
+
+
 def _answers(dsn: str) -> bool:
     try:
         psycopg.connect(dsn, dbname="postgres", connect_timeout=5).close()

@@ -55,6 +55,8 @@ DROPPED = {
     "bucket_name": "it holds the older Terraform's state: leave it, and name a bucket of its own in backup.bucket",
     "eip.tag_name": "an address is named by eip.allocation_id, or made and kept by Terraform",
     "startup_script.enabled": "",  # says whether there is a script; nothing is lost
+    "ssl.enabled": "",  # the same of TLS
+    "monitoring": "alarms and a dashboard are always made; who is told of troubles is in `notify`, and a limit of costs in `budget`",
 }
 
 
@@ -110,6 +112,9 @@ def convert(config: Mapping[str, Any], hash_password: Callable[[str], str] | Non
     fields = dict(_walk(config))
     if not fields.get("startup_script.enabled"):
         fields = {name: value for name, value in fields.items() if not name.startswith("startup_script.")}
+    if fields.get("ssl.enabled") is False:
+        fields["ssl.provider"] = "none"
+    _take_domain(made, fields)
     _take_admin(made, fields, hash_password or _hash)
     for name, value in fields.items():
         if name in SAME:
@@ -131,6 +136,25 @@ def _walk(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from ((f"{name}.{inner}", entry) for inner, entry in value.items())
         else:
             yield str(name), value
+
+
+def _take_domain(made: Imported, fields: dict[str, Any]) -> None:
+    """The oldest files give the zone as `dns.domain`, and a pattern by which the name is made of it and of the environment."""
+    if "environment" not in fields:
+        made.notes.append(
+            "environment: not in this file, for Terraform was told it; `dev` is meant unless you write another"
+        )
+    pattern, app, own = (
+        str(fields.pop(f"dns.{name}", "") or "") for name in ("pattern", "app_name", "custom_subdomain")
+    )
+    zone, environment = fields.get("dns.domain"), str(fields.get("environment") or "prod")
+    if not (pattern and zone):
+        return
+    made_of = [own] if pattern == "custom" else ["" if environment == "prod" else environment, app or "lablink"]
+    fields["dns.domain"] = ".".join(part for part in (*made_of, str(zone)) if part)
+    made.notes.append(
+        f"dns.pattern: dns.domain is now the whole name, {fields['dns.domain']}; the zone was {zone}, name it in dns.zone_id"
+    )
 
 
 def _take_admin(made: Imported, fields: dict[str, Any], hash_password: Callable[[str], str]) -> None:

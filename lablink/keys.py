@@ -23,6 +23,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "deployment_secret": lambda: secrets.token_hex(32),
     "encryption_key": lambda: base64.b64encode(secrets.token_bytes(32)).decode(),
 }
+PREVIOUS = "encryption_key_previous"
 
 
 def keys() -> None:
@@ -50,18 +51,41 @@ def write_keys(folder: Path, ssm: Any, path: str) -> list[str]:
             write_private(file, keep_parameter(ssm, f"{path}/{name}", draw) + "\n")
         elif not file.exists():
             write_private(file, draw() + "\n")
+    if ssm is not None and (former := read_parameter(ssm, f"{path}/{PREVIOUS}")):
+        write_private(folder / PREVIOUS, former + "\n")
     secret = (folder / "deployment_secret").read_text().strip()
     write_private(folder / "log_token", derive_log_token(secret) + "\n")
     return sorted([*DRAWN, "log_token"])
 
 
-def keep_parameter(ssm: Any, name: str, draw: Callable[[], str]) -> str:
-    """The parameter's value, drawn and stored when there is none; of two that draw at once, the first one's holds."""
+def rotate_key(folder: Path) -> tuple[str, str]:
+    """A new encryption key in the folder and, where keys are kept there, in SSM; the present one becomes the previous one. Both."""
+    path = os.environ.get("LABLINK_KEY_PATH", "")
+    ssm = make_client("ssm") if path else None
+    present = (folder / "encryption_key").read_text().strip()
+    # The previous one first: whenever this is cut short, the present key is still known.
+    fresh = DRAWN["encryption_key"]()
+    for name, value in ((PREVIOUS, present), ("encryption_key", fresh)):
+        if ssm is not None:
+            ssm.put_parameter(Name=f"{path}/{name}", Value=value, Type="SecureString", Overwrite=True)
+        write_private(folder / name, value + "\n")
+    return fresh, present
+
+
+def read_parameter(ssm: Any, name: str) -> str:
+    """Empty when there is none."""
     try:
         return str(ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
     except ClientError as error:
         if error.response["Error"]["Code"] != "ParameterNotFound":
             raise
+    return ""
+
+
+def keep_parameter(ssm: Any, name: str, draw: Callable[[], str]) -> str:
+    """The parameter's value, drawn and stored when there is none; of two that draw at once, the first one's holds."""
+    if found := read_parameter(ssm, name):
+        return found
     try:
         ssm.put_parameter(Name=name, Value=draw(), Type="SecureString", Overwrite=False)
     except ClientError as error:

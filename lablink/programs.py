@@ -18,7 +18,7 @@ from lablink.children import Child, Program
 from lablink.client import data_folder
 from lablink.errors import Failed
 from lablink.fleet import Json
-from lablink.host import fetch_password, hold_postgres, keep_password, tell_token
+from lablink.host import advise, fetch_password, hold_postgres, keep_password, tell_token
 from lablink.letters import keep_drained
 from lablink.output import print_json, print_line
 from lablink.ports import check_port
@@ -177,8 +177,10 @@ def _migrate(settings: Settings) -> list[str]:
     try:
         return anyio.run(migrate_database, settings.database_dsn)
     except psycopg.Error as error:
-        sentence = str(error).strip().replace("\n", " ")
-        raise Failed(f"The database cannot be brought up to date: {sentence} (LABLINK_DATABASE_DSN).") from None
+        sentence = " ".join(str(error).split())
+        raise Failed(
+            f"The database cannot be brought up to date: {sentence} (LABLINK_DATABASE_DSN){advise(sentence)}."
+        ) from None
 
 
 def hash_password() -> None:

@@ -12,6 +12,15 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+KEY_FILES = (
+    "deployment_secret",
+    "encryption_key",
+    "encryption_key_previous",
+    "log_token",
+    "notify_secret",
+    "smtp_password",
+)
+
 
 class Settings(BaseSettings):
     """Secrets come from the variable itself or from a file named by `LABLINK_KEYS` that holds one file each, mode 0600."""
@@ -58,6 +67,10 @@ class Settings(BaseSettings):
     )
     deployment_secret: SecretStr = Field(default=SecretStr(""), validate_default=True)
     encryption_key: SecretStr = Field(default=SecretStr(""), description="32 bytes in base64")
+    encryption_key_previous: SecretStr = Field(
+        default=SecretStr(""),
+        description="the key before it, which still opens what was sealed then; see `lablink rekey`",
+    )
     log_token: SecretStr = SecretStr("")
 
     notify_secret: SecretStr = Field(
@@ -89,7 +102,7 @@ class Settings(BaseSettings):
         if not folder:
             return values
         found = {}
-        for name in ("deployment_secret", "encryption_key", "log_token", "notify_secret", "smtp_password"):
+        for name in KEY_FILES:
             path = Path(str(folder)) / name
             if not values.get(name) and path.is_file():
                 found[name] = path.read_text().strip()

@@ -6,10 +6,12 @@ Called by actuation (SSH keys of pools, Terraform's states) and for the AWS keys
 import base64
 import binascii
 import os
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from schemas.settings import Settings
 from store.db import Connection, fetch_one
 
 NONCE_BYTES = 12
@@ -21,30 +23,39 @@ class SecretError(Exception):
 
 
 class Cipher:
-    """Seals bytes for one name: what was sealed for one name cannot be passed off as another's."""
+    """Seals bytes for one name: what was sealed for one name cannot be passed off as another's.
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) != 32:
-            raise SecretError(
-                f"the encryption key has {len(key)} bytes: it must be 32 bytes (`openssl rand -base64 32`)"
-            )
-        self._aead = AESGCM(key)
+    The first key seals; the others, former ones, only open.
+    """
+
+    def __init__(self, *keys: bytes) -> None:
+        for key in keys:
+            if len(key) != 32:
+                raise SecretError(
+                    f"the encryption key has {len(key)} bytes: it must be 32 bytes (`openssl rand -base64 32`)"
+                )
+        self._aeads = [AESGCM(key) for key in keys]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Cipher":
+        """That of the deployment's encryption key and of the one before it, if there is one."""
+        texts = (settings.encryption_key.get_secret_value(), settings.encryption_key_previous.get_secret_value())
+        return cls(*(read_key(text) for text in texts if text))
 
     def seal(self, name: str, value: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
-        return VERSION + nonce + self._aead.encrypt(nonce, value, name.encode())
+        return VERSION + nonce + self._aeads[0].encrypt(nonce, value, name.encode())
 
     def open(self, name: str, sealed: bytes) -> bytes:
         """SecretError when it was sealed under another key or name, or was changed."""
         version, nonce, rest = sealed[:1], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
-        try:
-            if version != VERSION:
-                raise InvalidTag
-            return self._aead.decrypt(nonce, rest, name.encode())
-        except InvalidTag:
-            raise SecretError(
-                f"the stored {name} does not open with this encryption key: start with the key that this database was made with"
-            ) from None
+        for aead in self._aeads if version == VERSION else []:
+            with suppress(InvalidTag):
+                return aead.decrypt(nonce, rest, name.encode())
+        raise SecretError(
+            f"the stored {name} does not open with this encryption key: start with the key that this database was made "
+            "with, or forget what no key opens (`lablink rekey --lost`)"
+        )
 
 
 def read_key(text: str) -> bytes:

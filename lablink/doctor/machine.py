@@ -14,14 +14,16 @@ from psycopg.conninfo import conninfo_to_dict
 
 from lablink.doctor.account import judge_clock
 from lablink.doctor.cloud import REFUSALS, code_of
-from lablink.doctor.finding import Finding, fine, mend, unknown
+from lablink.doctor.finding import Finding, Verdict, fine, mend, unknown
 from lablink.doctor.patient import Patient
-from lablink.keys import DRAWN
+from lablink.host import advise
+from lablink.keys import DRAWN, PREVIOUS
 from sandbox.terraform_binary import OLDEST, TerraformNotFound, look_for_terraform, read_version
+from store.sealed import find_lost
 from store.secret import Cipher, SecretError, read_key
 
 LITTLE_SHARE, LITTLE_BYTES = 0.05, 2 * 2**30
-OLDEST_POSTGRES = 140000
+OLDEST_POSTGRES = 150000
 LOCAL = ("localhost", "127.0.0.1", "::1")
 NOW, APPLIED, PINNED = (
     "SELECT clock_timestamp()",
@@ -103,7 +105,12 @@ def check_database(patient: Patient) -> Iterator[Finding]:
             yield from _look_into(patient, conn, dsn)
     except psycopg.Error as error:
         said = " ".join(str(error).split())[:300]
-        yield mend("database", f"PostgreSQL does not answer: {said}", "start it, or correct LABLINK_DATABASE_DSN")
+        advice = (
+            f"correct LABLINK_DATABASE_DSN{hint}"
+            if (hint := advise(said))
+            else "start it, or correct LABLINK_DATABASE_DSN"
+        )
+        yield mend("database", f"PostgreSQL does not answer: {said}", advice)
 
 
 def _look_into(patient: Patient, conn: "psycopg.Connection[tuple[object, ...]]", dsn: str) -> Iterator[Finding]:
@@ -128,8 +135,20 @@ def _look_into(patient: Patient, conn: "psycopg.Connection[tuple[object, ...]]",
         yield mend("database", f"{len(missing)} migrations are not applied ({missing[0]}…)", "`lablink migrate`")
     else:
         yield fine("database", f"PostgreSQL {version // 10000} answers, its schema is the newest")
+    yield from _try_key(patient, conn)
     pinned = conn.execute(PINNED).fetchone()
     yield from _compare_account(patient, str(pinned[0]) if pinned and pinned[0] else "")
+
+
+def _try_key(patient: Patient, conn: "psycopg.Connection[tuple[object, ...]]") -> Iterator[Finding]:
+    """Whether the key of this process opens what the record keeps sealed."""
+    if not (folder := patient.environ.get("LABLINK_KEYS")) or _check_folder(Path(folder)).verdict is not Verdict.FINE:
+        return  # another check says what is wrong with it
+    files = [Path(folder) / name for name in ("encryption_key", PREVIOUS)]
+    cipher = Cipher(*(read_key(file.read_text().strip()) for file in files if file.is_file()))
+    if lost := find_lost(conn, cipher):
+        said = f"the encryption key does not open {len(lost)} things of the record ({lost[0][1]}…)"
+        yield mend("database", said, "start with the key that it was made with; a lost one: deploy/RUNBOOK.md")
 
 
 def _compare_account(patient: Patient, pinned: str) -> Iterator[Finding]:

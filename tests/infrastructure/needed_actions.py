@@ -54,6 +54,9 @@ OURS = {
         ec2:DescribeVpcs ec2:DescribeSecurityGroups ec2:DescribeSecurityGroupRules ec2:DescribeKeyPairs iam:GetRole
         iam:GetRolePolicy iam:GetInstanceProfile
     """,
+    "a key pair whose private half is lost (controller/ec2_base.py, renew_key_pair)": """
+        ec2:DescribeKeyPairs ec2:DeleteKeyPair ec2:ImportKeyPair ec2:CreateTags
+    """,
     "zones on offer for a type; prices": """
         ec2:DescribeInstanceTypeOfferings ec2:DescribeSpotPriceHistory pricing:GetProducts
     """,

@@ -1,9 +1,13 @@
 """What a change does to a running deployment: what must stay stays, what must go goes, and what is protected is refused."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from lablink.infra_copy import Copy
 from tests.infrastructure.conftest import Deploy
 from tests.infrastructure.test_matrix import (
     find_addresses,
@@ -13,7 +17,9 @@ from tests.infrastructure.test_matrix import (
     find_volumes,
     open_ports,
 )
-from tests.infrastructure.world import Cloud, Deployment
+from tests.infrastructure.world import AMI, Cloud, Deployment
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def read_host(cloud: Cloud, lab: Deployment) -> dict[str, str]:
@@ -93,21 +99,49 @@ def test_two_allocators_stand_behind_the_load_balancer_and_a_protected_database_
     assert len(find_databases(cloud, lab)) == 1
     lab.variables["protect"] = False
     lab.apply()
+    check_a_lost_database_is_made_anew(cloud, lab)
     lab.run("destroy", "-auto-approve")
     assert find_leftovers(cloud, lab) == {}
     snapshots = cloud.client("rds").describe_db_snapshots()["DBSnapshots"]
     assert f"{lab.named('database')}-final" in [one["DBSnapshotIdentifier"] for one in snapshots]
 
 
-def test_an_address_that_exists_already_is_used_and_left(cloud: Cloud, deploy: Deploy) -> None:
+def check_a_lost_database_is_made_anew(cloud: Cloud, lab: Deployment) -> None:
+    """As deploy/RUNBOOK.md has it: one apply, and the hosts are told where the empty one is; `lablink restore` fills it."""
+    (before,) = find_databases(cloud, lab)
+    cloud.client("rds").delete_db_instance(DBInstanceIdentifier=lab.named("database"), SkipFinalSnapshot=True)
+    assert find_databases(cloud, lab) == []
+    lab.apply()
+    (after,) = find_databases(cloud, lab)
+    assert after["DBInstanceArn"] == before["DBInstanceArn"]
+    told = read_host(cloud, lab)
+    assert told["DATABASE_HOST"] == after["Endpoint"]["Address"]
+    assert told["DATABASE_SECRET"] == after["MasterUserSecret"]["SecretArn"]
+
+
+def infra(lab: Deployment, *words: str) -> str:
+    """`lablink infra …` as a person calls it; afterwards the deployment's working copy is that of the command."""
+    data = lab.folder / "data"
+    command = [sys.executable, "-m", "lablink", "infra", *words, "--file", str(lab.folder / "lablink.yaml")]
+    environment = {**lab.cloud.environment, "LABLINK_DATA": str(data), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr or done.stdout
+    lab.copy = Copy(data / "infrastructure" / f"{lab.name}-test")
+    return done.stdout
+
+
+def test_an_address_that_exists_already_is_used_and_left_by_the_command(cloud: Cloud, deploy: Deploy) -> None:
     given = cloud.client("ec2").allocate_address(Domain="vpc")
     lab = deploy("given", eip={"strategy": "persistent", "allocation_id": given["AllocationId"]})
-    lab.apply()
+    infra(lab, "init")
+    assert "to add, 0 to change, 0 to destroy" in infra(lab, "plan", "--ami", AMI)
+    infra(lab, "apply", "--yes", "--ami", AMI)
     ec2 = cloud.client("ec2")
     (address,) = ec2.describe_addresses(AllocationIds=[given["AllocationId"]])["Addresses"]
     assert address["InstanceId"] == find_instances(cloud, lab)[0]["InstanceId"]
-    assert lab.outputs()["url"] == f"http://{given['PublicIp']}"
-    lab.run("destroy", "-auto-approve")
+    assert f'url = "http://{given["PublicIp"]}"' in " ".join(infra(lab, "output").split())
+    infra(lab, "destroy", "--yes", "--unprotect", "--ami", AMI)
+    assert find_leftovers(cloud, lab) == {}
     assert ec2.describe_addresses(AllocationIds=[given["AllocationId"]])["Addresses"]
 
 

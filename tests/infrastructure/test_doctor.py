@@ -311,18 +311,23 @@ def test_clock_that_is_off_is_to_be_mended() -> None:
     assert account.judge_clock("AWS", 2.0).verdict is Verdict.FINE
 
 
-def look_at_database(cloud: Cloud, dsn: str) -> list[Finding]:
+def look_at_database(cloud: Cloud, dsn: str, **told: str) -> list[Finding]:
     patient = a_patient(cloud, {"pools": {}})
-    told = replace(patient, environ={**cloud.environment, "LABLINK_DATABASE_DSN": dsn})
+    patient = replace(patient, environ={**cloud.environment, "LABLINK_DATABASE_DSN": dsn, **told})
     with patch.dict(os.environ, cloud.environment):
-        return list(machine.check_database(told))
+        return list(machine.check_database(patient))
 
 
-def test_database_is_empty_old_or_of_another_account(cloud: Cloud, dsn: str) -> None:
+def test_database_is_empty_old_sealed_by_another_key_or_of_another_account(
+    cloud: Cloud, dsn: str, tmp_path: Path
+) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("UPDATE deployment SET account_id = '999999999999'")
         conn.execute("DELETE FROM schema_migration WHERE name = (SELECT max(name) FROM schema_migration)")
-    clock, old, other = look_at_database(cloud, dsn)
+        conn.execute("INSERT INTO secret (name, value) VALUES ('ssh-key/a/b', 'sealed by another key')")
+    write_keys(tmp_path, None, "")
+    clock, old, sealed, other = look_at_database(cloud, dsn, LABLINK_KEYS=str(tmp_path))
+    assert (sealed.verdict, "1 things of the record (ssh-key/a/b" in sealed.said) == (Verdict.MEND, True)
     assert (clock.verdict, old.verdict, other.verdict) == (Verdict.FINE, Verdict.MEND, Verdict.MEND)
     assert "1 migrations" in old.said
     assert "999999999999" in other.said

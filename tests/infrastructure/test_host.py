@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from ruamel.yaml import YAML
 
-from lablink.keys import derive_log_token, tell_lambda, write_keys, write_password_file
+from lablink.keys import PREVIOUS, derive_log_token, rotate_key, tell_lambda, write_keys, write_password_file
 from tests.infrastructure.conftest import Deploy
-from tests.infrastructure.world import Cloud
+from tests.infrastructure.world import REGION, Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -206,6 +207,12 @@ def test_the_host_follows_its_parameter_and_rests_when_nothing_changed(host: Hos
     assert "LABLINK_DESIRED_FILE" not in host.read("lablink.env")
     assert "5000:5000" in (host.opt / "compose.override.yaml").read_text()
 
+    (host.etc / "local.env").write_text("LABLINK_DATABASE_DSN='host=db.example.org sslmode=verify-full'\n")
+    assert "systemctl restart lablink.service" in host.look(DATABASE="external")
+    settings = host.read("lablink.env")
+    assert settings["LABLINK_DATABASE_DSN"] == "host=db.example.org sslmode=verify-full"
+    assert "LABLINK_POSTGRES_DIR" not in settings
+
 
 def test_keys_are_drawn_once_and_kept_in_ssm(cloud: Cloud, tmp_path: Path) -> None:
     ssm = cloud.client("ssm")
@@ -220,6 +227,12 @@ def test_keys_are_drawn_once_and_kept_in_ssm(cloud: Cloud, tmp_path: Path) -> No
     )
     assert {one["Type"] for one in kept["Parameters"]} == {"SecureString"}
     assert len(base64.b64decode((first / "encryption_key").read_text())) == 32
+    former = (first / "encryption_key").read_text()
+    with patch.dict(os.environ, {**cloud.environment, "AWS_REGION": REGION, "LABLINK_KEY_PATH": "/lablink/keys/test"}):
+        rotate_key(first)
+    write_keys(second, ssm, "/lablink/keys/test")
+    assert (second / "encryption_key").read_text() == (first / "encryption_key").read_text() != former
+    assert (second / PREVIOUS).read_text() == (first / PREVIOUS).read_text() == former
     alone = tmp_path / "alone"
     write_keys(alone, None, "")
     before = (alone / "encryption_key").read_text()
@@ -261,6 +274,9 @@ def test_services_lose_all_rights_that_they_do_not_need() -> None:
     assert "USER 10001:10001" in final
     assert "HEALTHCHECK" in final
     assert dockerfile.index("ARG BASE=") < dockerfile.index("FROM ${BASE}")
+    pinned = r":[0-9.]+-[a-z-]+@sha256:[0-9a-f]{64}$"
+    assert re.search(f"^ARG BASE=.*{pinned}", dockerfile, re.M)
+    assert re.search(pinned, compose["services"]["caddy"]["image"])
 
 
 @pytest.mark.parametrize("name", ["letsencrypt", "cloudflare"])

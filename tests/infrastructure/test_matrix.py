@@ -75,16 +75,16 @@ def test_a_case_makes_what_it_asks_for_and_nothing_else(cloud: Cloud, deploy: De
     if case["state"] == "s3":
         lab.run("apply", "-auto-approve", bootstrap=True)
         check_buckets(cloud, lab, number)
-    lab.init()
+        lab.init()
     lab.apply()
     check_always(cloud, lab)
     check_address(cloud, lab, case, number)
     check_balancer(cloud, lab, case)
     check_database(cloud, lab, case)
     check_state(cloud, lab, case, number)
-    lab.run("destroy", "-auto-approve")
+    lab.destroy()
     if case["state"] == "s3":
-        lab.run("destroy", "-auto-approve", bootstrap=True)
+        lab.destroy(bootstrap=True)
     assert find_leftovers(cloud, lab) == {}
 
 

@@ -59,6 +59,7 @@ class Deployment:
     name: str
     document: dict[str, Any]
     variables: dict[str, Any] = field(default_factory=lambda: {"ami": AMI, "protect": False})
+    _state: dict[str, Any] | None = None
 
     def write(self, **changes: Any) -> None:
         """The document with changes, and the copy brought up to date."""
@@ -81,6 +82,7 @@ class Deployment:
         if bootstrap:  # moto has no TLS, and refuses for a policy's Deny without looking at its condition
             words = ["-var=protect=false", "-var=tls_only=false"]
         takes = arguments[0] in ("plan", "apply", "destroy")
+        self._state = self._state if arguments[0] in ("state", "show", "output") else None
         return subprocess.run(
             ["terraform", *arguments, *(["-no-color", "-input=false", *words] if takes else [])],
             cwd=folder,
@@ -102,13 +104,23 @@ class Deployment:
     def init(self) -> None:
         self.run("init", "-input=false")
 
+    def destroy(self, *, bootstrap: bool = False) -> None:
+        """Right after an apply: nobody has changed anything since."""
+        self.run("destroy", "-auto-approve", "-refresh=false", bootstrap=bootstrap)
+
+    def state(self) -> dict[str, Any]:
+        """Read again where it may have changed."""
+        if self._state is None:
+            file = self.copy.allocator / "terraform.tfstate"
+            self._state = json.loads(file.read_text() if file.exists() else self.run("state", "pull"))
+        return self._state
+
     def outputs(self) -> dict[str, Any]:
-        return {name: one["value"] for name, one in json.loads(self.run("output", "-json")).items()}
+        return {name: one["value"] for name, one in self.state()["outputs"].items()}
 
     def addresses(self) -> set[str]:
         """What the state holds, data sources left out."""
-        resources = json.loads(self.run("state", "pull"))["resources"]
-        return {f"{one['type']}.{one['name']}" for one in resources if one["mode"] == "managed"}
+        return {f"{one['type']}.{one['name']}" for one in self.state()["resources"] if one["mode"] == "managed"}
 
     def named(self, part: str) -> str:
         return f"{self.name}-{part}-test"

@@ -191,10 +191,13 @@ def make_settings(dsn: str, work_dir: Path) -> Settings:
 
 @asynccontextmanager
 async def open_actuation(
-    name: str, dsn: str, aws: RunningAws, provider: ReattachServer, where: tuple[Path, str]
+    name: str, dsn: str, aws: RunningAws, provider: ReattachServer, where: tuple[Path, str, Path]
 ) -> AsyncIterator[ActuationWorld]:
-    """A deployment of that name with an empty pool, and a controller that leads it; `where`: folder and backend."""
-    folder, backend = where
+    """A deployment of that name with an empty pool, and a controller that leads it; `where`: folder, backend, and the
+    templates that earlier tests initialised."""
+    folder, backend, templates = where
+    (folder / "work").mkdir(mode=0o700)
+    (folder / "work" / "modules").symlink_to(templates)
     lab = parse_lab(TEXT.format(name=name, backend=backend)).lab
     ec2 = Ec2(aws.url, "test", "test")
     async with open_db(dsn, max_size=6) as db:

@@ -32,12 +32,18 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Modules that are initialised once a run; `test_actuate_ways` looks at what happens without."""
+    return tmp_path_factory.mktemp("templates")
+
+
 @pytest.fixture
 async def world(
-    request: pytest.FixtureRequest, dsn: str, aws: RunningAws, provider: ReattachServer, tmp_path: Path
+    request: pytest.FixtureRequest, dsn: str, aws: RunningAws, provider: ReattachServer, templates: Path, tmp_path: Path
 ) -> AsyncIterator[ActuationWorld]:
     kind = request.getfixturevalue("backend") if "backend" in request.fixturenames else "database"
     name = f"lab{next(_numbers)}"
-    async with open_actuation(name, dsn, aws, provider, (tmp_path, kind)) as world:
+    async with open_actuation(name, dsn, aws, provider, (tmp_path, kind, templates)) as world:
         yield world
         world.end_faults()

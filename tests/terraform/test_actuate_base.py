@@ -67,6 +67,7 @@ async def test_a_base_that_nobody_wants_ends(world: ActuationWorld, backend: str
     await world.write("UPDATE base SET wanted = false")
     await world.settle()
     assert await world.read("SELECT * FROM base") == []
+    assert list(world.actuator.work_dir.glob("states/*/*")) == []
     assert await world.read("SELECT * FROM tf_state") == []
     assert await world.read("SELECT * FROM secret") == []
     assert await world.actuator.ec2.find_base("us-west-2", name, f"{name}-us-west-2") == {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.workspace import prepare_workspace
+from controller.workspace import prepare_workspace, prune_workspaces
 from sandbox.aws_provider.mirror import write_mirror
 from tests.terraform.actuation_world import ROOT, ActuationWorld
 
@@ -15,6 +15,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_an_installed_provider_is_initialised_once_for_all_shards(world: ActuationWorld, tmp_path: Path) -> None:
     """As with the registry: the provider is a program that Terraform starts, and a lock file pins it."""
+    (world.actuator.work_dir / "modules").unlink()  # a link to what other tests share
     environment = {k: v for k, v in world.actuator.terraform.environment.items() if k != "TF_REATTACH_PROVIDERS"}
     environment["TF_CLI_CONFIG_FILE"] = str(write_mirror(tmp_path / "mirror"))
     world.actuator = replace(world.actuator, terraform=replace(world.actuator.terraform, environment=environment))
@@ -59,3 +60,18 @@ def test_variables_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
     assert (tmp_path / "work").stat().st_mode & 0o777 == 0o700
     workspace.clean()
     assert not workspace.variables.exists()
+
+
+def test_working_copies_of_a_region_go_when_no_state_there_holds_anything(tmp_path: Path) -> None:
+    module, states = ROOT / "terraform" / "vms", tmp_path / "states" / "local"
+    for key in ("client/eu-west-1/1", "client/eu-west-1/base", "client/us-west-2/1", "other/eu-west-1/1"):
+        prepare_workspace(tmp_path, module, "local", key)
+    state = states / "client/eu-west-1/1/terraform.tfstate"
+    state.write_text('{"version": 4, "serial": 9, "resources": [{"type": "aws_instance"}]}')
+    prune_workspaces(tmp_path, "client", {"us-west-2"})
+    assert state.exists()
+    state.write_text('{"version": 4, "serial": 10, "resources": []}')
+    prune_workspaces(tmp_path, "client", {"us-west-2"})
+    assert sorted(str(one.relative_to(states)) for one in states.glob("*/*")) == ["client/us-west-2", "other/eu-west-1"]
+    prune_workspaces(tmp_path, "client", frozenset())
+    assert not (states / "client").exists()

@@ -49,5 +49,16 @@ def test_figures_are_those_of_the_price_table(column: int) -> None:
     assert abs(row("**together", column) - known - row("snapshots", column) - row("hosted zone", column)) <= 1
 
 
+@pytest.mark.parametrize(("heading", "column"), [("by its address", 0), ("Let's Encrypt", 1), ("Cloudflare", 1), ("load balancer", 2)])  # fmt: skip
+def test_each_arrangement_says_what_it_costs_together(heading: str, column: int) -> None:
+    section = next(part for part in TEXT.split("\n### ") if heading in part.splitlines()[0])
+    assert f"About ${row('**together', column)} a month" in section
+
+
+def test_an_external_database_saves_volume_and_snapshots() -> None:
+    saved = row("volume", 1) + row("snapshots", 1)
+    assert f"snapshots: about ${row('**together', 1) - saved} a month" in TEXT
+
+
 def test_the_date_of_the_prices_is_told() -> None:
     assert f"as of {AS_OF}" in TEXT

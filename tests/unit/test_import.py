@@ -80,10 +80,33 @@ def test_a_password_becomes_its_hash_and_a_placeholder_a_note() -> None:
 
 
 def test_what_is_unknown_is_named() -> None:
-    _, notes = convert(OLD | {"dns": {**OLD["dns"], "pattern": "auto"}, "extra": 1})
-    assert {"dns.pattern: left out; there is nothing like it", "extra: left out; there is nothing like it"} <= set(
-        notes
-    )
+    _, notes = convert(OLD | {"dns": {**OLD["dns"], "color": "red"}, "extra": 1, "monitoring": {"enabled": True}})
+    nothing = {f"{name}: left out; there is nothing like it" for name in ("dns.color", "extra")}
+    assert nothing <= set(notes)
+    assert any(note.startswith("monitoring: left out") and "`notify`" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("environment", "pattern", "name"),
+    [
+        ("test", {"pattern": "custom", "custom_subdomain": "test", "app_name": ""}, "test.example.com"),
+        ("prod", {"pattern": "custom", "custom_subdomain": ""}, "example.com"),
+        ("prod", {"pattern": "auto", "app_name": "vms"}, "vms.example.com"),
+        ("dev", {"pattern": "auto"}, "dev.lablink.example.com"),
+    ],
+)
+def test_a_name_that_a_pattern_made_is_written_out(environment: str, pattern: dict[str, str], name: str) -> None:
+    dns = {"enabled": True, "terraform_managed": True, "domain": "example.com", "zone_id": "", "create_zone": False}
+    text, notes = convert(OLD | {"environment": environment, "dns": {**dns, **pattern}})
+    assert parse_lab(text).lab.dns.domain == name
+    assert any(note.startswith("dns.pattern:") and name in note for note in notes)
+
+
+def test_tls_that_was_switched_off_stays_off_and_a_missing_environment_is_told() -> None:
+    old = {name: value for name, value in OLD.items() if name != "environment"}
+    text, notes = convert(old | {"ssl": {"enabled": False, "provider": "letsencrypt", "email": "a@example.com"}})
+    assert parse_lab(text).lab.ssl.provider == "none"
+    assert any(note.startswith("environment: not in this file") for note in notes)
 
 
 def test_the_command_writes_a_file_once_and_refuses_what_is_none(
