@@ -1,5 +1,6 @@
 """`python -m api`: one API process. Several may run on one database. Exit 1 with a sentence when it cannot start."""
 
+import gc
 import logging
 import socket
 import sys
@@ -64,7 +65,10 @@ def bind(host: str, port: int) -> socket.socket:
 async def serve(settings: Settings, listening: socket.socket) -> None:
     """One server on this socket until it is told to stop."""
     async with open_db(settings.database_dsn, max_size=MOST_CONNECTIONS) as db:
-        await Server(create_app(settings, db), settings.host, settings.port).serve([listening])
+        app = create_app(settings, db)
+        gc.collect()
+        gc.freeze()  # what is there for good: looking through it again and again would hold up a call for 100 ms now and then
+        await Server(app, settings.host, settings.port).serve([listening])
 
 
 if __name__ == "__main__":

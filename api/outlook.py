@@ -56,9 +56,12 @@ class Outlook:
         """What this document would make happen, or without one what is going to happen anyway."""
         return (await self.look_ahead(lab)).decision
 
-    async def look_ahead(self, lab: Lab | None) -> View:
-        """The same with the snapshot as it would be: the document in force, and waiting for approval where it costs too much more."""
-        snapshot = await self._snapshot()
+    async def look_ahead(self, lab: Lab | None, seen: View | None = None) -> View:
+        """The same with the snapshot as it would be: the document in force, and waiting for approval where it costs too much more.
+
+        Of the world as it is `seen` already, where both are compared; else of this moment's.
+        """
+        snapshot = seen.snapshot if seen else await self._snapshot()
         if lab is not None:
             snapshot = _put_in_force(snapshot, lab)
         return View(snapshot, await to_thread.run_sync(decide, snapshot), 0.0)

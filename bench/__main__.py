@@ -39,7 +39,7 @@ MEASURES: dict[str, Callable[[], list[Figure]]] = {
     "reports": measure_reports,
     "holding": measure_holding,
     "seating": measure_seating,
-    "admin-pages": partial(anyio.run, measure_admin_pages),
+    "admin-pages": measure_admin_pages,
     "convergence": measure_convergence,
 }
 

@@ -20,7 +20,7 @@ import anyio
 from sandbox import postgres
 from store.db import open_db, transaction
 from store.migrate import migrate
-from tests.api.world import ADMIN, LOG_TOKEN, SECRET, add_vms, bearer, declare
+from tests.api.world import ADMIN, HASH, LOG_TOKEN, SECRET, add_vms, bearer, declare
 
 STARTS_S = 30.0
 
@@ -51,24 +51,33 @@ def running_allocator(vms: int) -> Iterator[Allocator]:
     """Ready to answer; ended and removed with its database afterwards."""
     with TemporaryDirectory(prefix="lablink-bench-") as folder, postgres.start(Path(folder) / "pg") as server:
         names = anyio.run(_fill, server.dsn, vms)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        environment = {
-            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-            "LABLINK_DATABASE_DSN": server.dsn,
-            "LABLINK_DEPLOYMENT_SECRET": SECRET,
-            "LABLINK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
-            "LABLINK_LOG_TOKEN": LOG_TOKEN,
-            "LABLINK_PORT": str(port),
-        }
-        process = subprocess.Popen([sys.executable, "-m", "api"], env=environment)
-        try:
-            _wait(port)
-            yield Allocator(server.dsn, process.pid, port, names)
-        finally:
-            process.terminate()
-            process.wait()
+        with running_api(server.dsn, names) as allocator:
+            yield allocator
+
+
+@contextmanager
+def running_api(dsn: str, names: list[str]) -> Iterator[Allocator]:
+    """Over a database that is there, with the admin of the tests where its document names none."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "LABLINK_ADMIN_USER": ADMIN[0],
+        "LABLINK_ADMIN_PASSWORD_HASH": HASH,
+        "LABLINK_DATABASE_DSN": dsn,
+        "LABLINK_DEPLOYMENT_SECRET": SECRET,
+        "LABLINK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "LABLINK_LOG_TOKEN": LOG_TOKEN,
+        "LABLINK_PORT": str(port),
+    }
+    process = subprocess.Popen([sys.executable, "-m", "api"], env=environment)
+    try:
+        _wait(port)
+        yield Allocator(dsn, process.pid, port, names)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 async def _fill(dsn: str, vms: int) -> list[str]:

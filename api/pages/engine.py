@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,16 @@ UNTRUE = {
 
 
 def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
-    """Names that a template does not know are mistakes, not empty texts."""
+    """Over the one environment of the process."""
+    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(make_environment()))
+
+
+@cache
+def make_environment() -> Environment:
+    """Names that a template does not know are mistakes, not empty texts. All templates are compiled at once: nobody's first look waits for it."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
+        auto_reload=False,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -42,6 +50,7 @@ def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
         "ago": ago,
         "clock": clock,
         "count": count,
+        "figure": figure,
         "instant": instant,
         "money": money,
         "segments": segments,
@@ -53,7 +62,9 @@ def make_templates() -> TemplateConfig[JinjaTemplateEngine]:
         "command_words": command_words,
     }
     environment.tests |= {"troubling": troubling}
-    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment))
+    for name in environment.list_templates():
+        environment.get_template(name)
+    return environment
 
 
 def span(seconds: float | None) -> str:
@@ -139,6 +150,11 @@ def money(usd: float | None, signed: bool = False) -> str:
         return "–"
     sign = "−" if usd < -0.005 else ("+" if signed and usd > 0.005 else "")
     return f"{sign}${abs(usd):,.2f}"
+
+
+def figure(value: float | None) -> str:
+    """A number of a plot, with at most one decimal."""
+    return "–" if value is None else f"{value:,.1f}".removesuffix(".0")
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
