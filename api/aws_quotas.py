@@ -5,7 +5,7 @@ Asked of Service Quotas and EC2 in a worker thread when somebody looks; what AWS
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anyio
@@ -28,12 +28,30 @@ FAMILIES = (
     (r"x\d", "X", "L-7295265B", "L-E3A00192"),
     (r"(a|c|d|h|i|im|is|m|r|t|z)\d", "Standard (A, C, D, H, I, M, R, T, Z)", "L-1216C47A", "L-34B43A08"),
 )
-DENIED = "AWS does not tell these keys: they lack the permission servicequotas:GetServiceQuota"
+MAY_LIMIT, MAY_TYPES = "servicequotas:GetServiceQuota", "ec2:DescribeInstanceTypes"
+DENIED = "AWS does not tell these keys: they lack the permission {permission}; allow it, or look in its console"
+KEYS = "AWS does not accept the keys ({code}); check them, or set others"
+BUSY = "AWS is asked too often at the moment ({code}); load this again in a minute"
 WHY = {
     "AccessDenied": DENIED,
     "AccessDeniedException": DENIED,
-    "NoSuchResourceException": "AWS does not say: it knows no such quota in this region",
+    "UnauthorizedOperation": DENIED,
+    "AuthFailure": KEYS,
+    "ExpiredTokenException": KEYS,
+    "InvalidClientTokenId": KEYS,
+    "InvalidSignatureException": KEYS,
+    "RequestExpired": KEYS,
+    "UnrecognizedClientException": KEYS,
+    "RequestLimitExceeded": BUSY,
+    "ThrottlingException": BUSY,
+    "TooManyRequestsException": BUSY,
+    "InvalidInstanceType": "AWS knows no such instance type in {region}; choose another for {pools}",
+    "NoSuchResourceException": "AWS does not say: it knows no such quota in {region}; look in the console of Service Quotas",
+    "OptInRequired": "region {region} is not enabled for this account; enable it in AWS's console",
 }
+OTHER = "AWS does not say ({code}); look in the console of Service Quotas"
+NO_KEYS = "there are no AWS keys to ask with; set some"
+AWAY = "AWS could not be asked in {region} ({code}); load this again, and see whether this machine gets there"
 
 
 class Quota(Frozen):
@@ -96,25 +114,29 @@ def _read_one(clients: Clients, lab: Lab, key: Key, pools: list[str]) -> Quota:
     most = Counter[str]()
     for name in pools:
         most[lab.pools[name].instance_type[0]] += count_most(lab, name)
-    limit, why = _ask(_ask_limit, clients("service-quotas", region), code)
-    vcpus, _ = _ask(_ask_vcpus, clients("ec2", region), list(most))
+    told = {"region": region, "pools": ", ".join(pools)}
+    limit, why = _ask(lambda: _ask_limit(clients("service-quotas", region), code), told | {"permission": MAY_LIMIT})
+    vcpus, also = _ask(lambda: _ask_vcpus(clients("ec2", region), list(most)), told | {"permission": MAY_TYPES})
     wanted = (
         sum(number * vcpus[kind] for kind, number in most.items()) if vcpus and vcpus.keys() >= most.keys() else None
     )
+    why = "; ".join(dict.fromkeys(filter(None, (why, also))))
     return Quota(region=region, family=family, market=market, limit=limit, wanted=wanted, pools=pools, why=why)
 
 
-def _ask(call: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
-    """What AWS says, or None and why it does not."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see `open_clients`
+def _ask(call: Callable[[], Any], told: Mapping[str, str]) -> tuple[Any, str]:
+    """What AWS says, or None and why it does not, and what to do about it."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415 - see `open_clients`
 
     try:
-        return call(*arguments), ""
+        return call(), ""
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        return None, WHY.get(code, f"AWS does not say ({code})")
+        return None, WHY.get(code, OTHER).format(code=code, **told)
+    except NoCredentialsError:
+        return None, NO_KEYS
     except BotoCoreError as error:
-        return None, f"AWS could not be asked ({type(error).__name__})"
+        return None, AWAY.format(code=type(error).__name__, **told)
 
 
 def _ask_limit(client: Any, code: str) -> float:

@@ -207,17 +207,27 @@ async def test_quotas_are_told_beside_what_pools_want(
             monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", url)
             [known] = (await world.admin.get("/api/v1/credentials/quotas")).json()
         assert (known["limit"], known["why"], known["pools"]) == (64.0, "", ["client"])
+        with quotas_of(lambda code: None) as url:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", url)
+            denied = await world.admin.get("/admin/credentials/quotas", headers={"Accept": "text/html"})
+        assert "they lack the permission servicequotas:GetServiceQuota; allow it" in denied.text
+        assert all(words in denied.text for words in (">not told<", ">8<"))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", url)  # where nobody listens any more
+        [away] = (await world.admin.get("/api/v1/credentials/quotas")).json()
+        assert "could not be asked in us-west-2 (EndpointConnectionError)" in away["why"]
 
 
 @contextmanager
-def quotas_of(limit: Callable[[str], float]) -> Iterator[str]:
-    """Service Quotas over real HTTP, as AWS answers `GetServiceQuota`."""
+def quotas_of(limit: Callable[[str], float | None]) -> Iterator[str]:
+    """Service Quotas over real HTTP, as AWS answers `GetServiceQuota`; None: these keys may not ask."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body = json.dumps({"Quota": {"QuotaCode": asked["QuotaCode"], "Value": limit(asked["QuotaCode"])}}).encode()
-            self.send_response(200)
+            value = limit(asked["QuotaCode"])
+            quota = {"Quota": {"QuotaCode": asked["QuotaCode"], "Value": value}}
+            body = json.dumps({"__type": "AccessDeniedException"} if value is None else quota).encode()
+            self.send_response(400 if value is None else 200)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
