@@ -12,35 +12,45 @@ from schemas.frozen import Frozen
 from store.db import Connection, fetch
 
 STAGES = """
-WITH ts AS (SELECT generate_series(date_trunc('minute', now()) - %(hours)s * interval '1 hour', now(), %(step_s)s * interval '1 second') AS t
-            UNION SELECT now()),
-     v AS (SELECT hostname, created_at, ready_at, coalesce(ended_at, CASE WHEN phase = 'gone' THEN created_at END, 'infinity') AS ended_at
-             FROM vm WHERE (phase <> 'gone' OR ended_at > now() - %(hours)s * interval '1 hour') AND (%(pool)s::text IS NULL OR pool = %(pool)s)),
-     a AS (SELECT pool, bound_at, coalesce(ended_at, 'infinity') AS ended_at FROM assignment
-            WHERE bound_at IS NOT NULL AND coalesce(ended_at, 'infinity') > now() - %(hours)s * interval '1 hour'
-              AND (%(pool)s::text IS NULL OR pool = %(pool)s))
-SELECT extract(epoch FROM t)::float8 AS at,
-       (SELECT count(*) FROM v WHERE created_at <= t AND t < ended_at AND (ready_at IS NULL OR t < ready_at))::int AS starting,
-       (SELECT count(*) FROM v WHERE ready_at <= t AND t < ended_at)::int AS up,
-       (SELECT count(*) FROM a WHERE bound_at <= t AND t < ended_at)::int AS assigned
-  FROM ts ORDER BY t
+WITH v AS (SELECT created_at, ready_at, ended_at FROM vm
+            WHERE (phase <> 'gone' OR ended_at > now() - %(hours)s * interval '1 hour') AND (%(pool)s::text IS NULL OR pool = %(pool)s)),
+     a AS (SELECT bound_at, ended_at FROM assignment
+            WHERE bound_at IS NOT NULL AND (ended_at IS NULL OR ended_at > now() - %(hours)s * interval '1 hour')
+              AND (%(pool)s::text IS NULL OR pool = %(pool)s)),
+     happened (at, starting, up, assigned) AS (
+          SELECT created_at, 1, 0, 0 FROM v
+           UNION ALL SELECT ready_at, -1, 1, 0 FROM v
+           UNION ALL SELECT ended_at, -(ready_at IS NULL)::int, -(ready_at IS NOT NULL)::int, 0 FROM v
+           UNION ALL SELECT bound_at, 0, 0, 1 FROM a
+           UNION ALL SELECT ended_at, 0, 0, -1 FROM a),
+     changes AS (  -- by the oldest step that already knows of them
+          SELECT least(%(steps)s, floor(extract(epoch FROM now() - at) / %(step_s)s))::int AS n,
+                 sum(starting) AS starting, sum(up) AS up, sum(assigned) AS assigned
+            FROM happened WHERE at <= now() GROUP BY 1)
+SELECT extract(epoch FROM now() - n * %(step_s)s * interval '1 second')::float8 AS at,
+       coalesce(sum(starting) OVER until, 0)::int AS starting, coalesce(sum(up) OVER until, 0)::int AS up,
+       coalesce(sum(assigned) OVER until, 0)::int AS assigned
+  FROM generate_series(0, %(steps)s) AS n LEFT JOIN changes USING (n)
+WINDOW until AS (ORDER BY n DESC) ORDER BY n DESC
 """
+"""What changed at each step, summed up: one look at each row, where counting at each step would be hundreds."""
 
 
-async def read_stages(conn: Connection, hours: int, step_s: int, pool: str | None = None) -> list[dict[str, Any]]:
-    """VMs that were starting, up and assigned at each step of the last hours; `at` in epoch seconds."""
-    return list(await fetch(conn, STAGES, {"hours": hours, "step_s": step_s, "pool": pool}))
+async def read_stages(conn: Connection, hours: int, steps: int, pool: str | None = None) -> list[dict[str, Any]]:
+    """VMs that were starting, up and assigned at each step of the last hours, the last one now; `at` in epoch seconds."""
+    params = {"hours": hours, "steps": steps, "step_s": hours * 3600 / steps, "pool": pool}
+    return list(await fetch(conn, STAGES, params))
 
 
 REQUESTS = """
-WITH bins AS (SELECT generate_series(date_bin(%(step_s)s * interval '1 second', now() - %(hours)s * interval '1 hour', 'epoch'), now(),
-                                     %(step_s)s * interval '1 second') AS t),
-     a AS (SELECT created_at, bound_at FROM assignment
-            WHERE created_at > now() - %(hours)s * interval '1 hour' AND (%(pool)s::text IS NULL OR pool = %(pool)s))
-SELECT extract(epoch FROM t)::float8 AS at, count(a.created_at)::int AS requests,
-       max(extract(epoch FROM coalesce(a.bound_at, now()) - a.created_at))::float8 AS longest_wait_s
-  FROM bins LEFT JOIN a ON a.created_at >= t AND a.created_at < t + %(step_s)s * interval '1 second'
- GROUP BY t ORDER BY t
+WITH asked AS (
+     SELECT date_bin(%(step_s)s * interval '1 second', created_at, 'epoch') AS t, count(*)::int AS requests,
+            max(extract(epoch FROM coalesce(bound_at, ended_at, now()) - created_at))::float8 AS longest_wait_s
+       FROM assignment
+      WHERE created_at > now() - %(hours)s * interval '1 hour' AND (%(pool)s::text IS NULL OR pool = %(pool)s) GROUP BY 1)
+SELECT extract(epoch FROM t)::float8 AS at, coalesce(requests, 0) AS requests, longest_wait_s
+  FROM generate_series(date_bin(%(step_s)s * interval '1 second', now() - %(hours)s * interval '1 hour', 'epoch'), now(),
+                       %(step_s)s * interval '1 second') AS t LEFT JOIN asked USING (t) ORDER BY t
 """
 
 

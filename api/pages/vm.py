@@ -1,16 +1,15 @@
 """`/admin/instances/{hostname}`: one VM; its course, why it is as it is, its run, what happened to it, the end of its log."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from litestar import get
 from litestar.params import FromPath
 from litestar.response import Template
 
-from api.gauges import read_series
-from api.pages.dashboard import plot
 from api.pages.deeds import DEEDS
 from api.pages.desk import show_desk
+from api.pages.plots import plot_gauges
 from api.pages.shell import AnyRequest
 from api.parts import AnyDb, TheOutlook
 from api.vms import describe_vm, find_vm
@@ -23,12 +22,6 @@ from store.history import Stay, Which, list_stays
 from store.startup import read_startup
 
 NEWEST = 20
-GAUGES = (
-    ("gpu_utilization", "GPU, %", "ready"),
-    ("cpu_percent", "CPU, %", "assigned"),
-    ("memory_percent", "memory, %", "outdated"),
-    ("disk_usage", "disk, %", "booting"),
-)
 
 
 class Step(NamedTuple):
@@ -64,6 +57,7 @@ async def get_vm(request: AnyRequest, db: AnyDb, outlook: TheOutlook, hostname: 
         run=view.snapshot.runs.get(f"{vm.pool}/{vm.region}/{vm.shard}"),
         newest=list(reversed(events)),
         deeds=DEEDS,
+        plot=None if "hx-request" in request.headers else await plot_gauges(db, hostname),
     )
 
 
@@ -92,17 +86,4 @@ def _mark(steps: list[Step]) -> list[Step]:
     return marked + following
 
 
-@get("/admin/plots/gauges/{hostname:str}", include_in_schema=False)
-async def get_gauge_plot(db: AnyDb, hostname: FromPath[str]) -> dict[str, Any]:
-    """How busy it was within the last hour, in percent."""
-    found = await read_series(db, hostname)
-    points = {name: dict(found["series"].get(name, ())) for name, _, _ in GAUGES}
-    instants = sorted({at for series in points.values() for at in series})
-    return plot(
-        1,
-        [at.timestamp() for at in instants],
-        [(label, colour, [points[name].get(at) for at in instants]) for name, label, colour in GAUGES if points[name]],
-    )
-
-
-ROUTES = [get_vm, get_gauge_plot]
+ROUTES = [get_vm]

@@ -1,4 +1,4 @@
-// Draws each [data-plot] from the JSON at its address with uPlot, in the stylesheet's colours, and again every half minute.
+// Draws each [data-plot] from the values in it with uPlot, in the stylesheet's colours; the table beneath it is the legend. Renewed every half minute.
 "use strict";
 
 (() => {
@@ -7,10 +7,10 @@
   const drawn = new Map();
   const hour = (at) => new Date(at * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 
-  // Stacked lines are sums from below; the legend shows each one's own part.
+  // Stacked lines are sums from below.
   const stack = (series) => {
     const sums = [];
-    let below = series[0]?.values.map(() => 0) ?? [];
+    let below = series[0].values.map(() => 0);
     for (const one of [...series].reverse()) {
       below = one.values.map((value, i) => value + below[i]);
       sums.unshift(below);
@@ -18,48 +18,53 @@
     return sums;
   };
 
-  const describe = (plot, one) => ({
+  const describe = (style, one) => ({
     label: one.label,
     stroke: colour(one.colour),
-    width: plot.stacked ? 0 : 2,
-    fill: plot.stacked ? colour(one.colour) : undefined,
-    paths: plot.points ? () => null : plot.stacked || plot.steps ? uPlot.paths.stepped({ align: 1 }) : undefined,
-    points: { show: plot.points === true || (plot.steps && one.values.includes(null)), size: 7, fill: colour(one.colour) },
-    value: (self, shown, index, at) => (at === null ? "–" : plot.series[index - 1].values[at]),
+    width: style === "stacked" ? 0 : 2,
+    fill: style === "stacked" ? colour(one.colour) : undefined,
+    paths: style === "points" ? () => null : style === "lines" ? undefined : uPlot.paths.stepped({ align: 1 }),
+    points: { show: style === "points" || (style === "steps" && one.values.includes(null)), size: 7, fill: colour(one.colour) },
     spanGaps: false,
   });
 
-  const draw = (place, plot) => {
+  // Under the pointer the table shows that moment instead of the newest.
+  const tell = (place, plot, index) => {
+    const table = place.closest(".plot");
+    table.querySelector("[data-moment]").textContent = index === null ? "newest" : hour(plot.at[index]);
+    table.querySelectorAll("[data-value]").forEach((cell, i) => {
+      cell.textContent = index === null ? cell.dataset.value : (plot.series[i].values[index] ?? "–");
+    });
+  };
+
+  const draw = (place) => {
+    const plot = JSON.parse(place.dataset.plot);
     drawn.get(place)?.destroy();
-    place.replaceChildren();
-    if (!plot.at.length) {
-      place.append(Object.assign(document.createElement("p"), { className: "quiet", textContent: "Nothing in these hours." }));
-      return;
-    }
     const axis = { stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 } };
-    const values = plot.stacked ? stack(plot.series) : plot.series.map((one) => one.values);
+    const values = plot.style === "stacked" ? stack(plot.series) : plot.series.map((one) => one.values);
     const options = {
       width: place.clientWidth,
-      height: 190,
+      height: place.clientHeight,
       cursor: { y: false },
+      legend: { show: false },
+      hooks: { setCursor: [(self) => tell(place, plot, self.cursor.idx ?? null)] },
       scales: { x: { range: [plot.since, plot.until] }, y: { range: (self, low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
       axes: [{ ...axis, values: (self, splits) => splits.map(hour) }, { ...axis, size: 54, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] }],
-      series: [{ value: (self, at) => (at ? hour(at) : "–") }, ...plot.series.map((one) => describe(plot, one))],
+      series: [{}, ...plot.series.map((one) => describe(plot.style, one))],
     };
     drawn.set(place, new uPlot(options, [plot.at, ...values], place));
   };
 
-  const load = async (place) => {
-    const answer = await fetch(place.dataset.plot, { headers: { Accept: "application/json" } });
-    if (answer.ok) draw(place, await answer.json());
-  };
+  const all = (root) => root.querySelectorAll("[data-plot]").forEach(draw);
+  const forget = () => [...drawn.keys()].filter((place) => !place.isConnected).forEach((place) => drawn.delete(place));
+  const renew = () => document.querySelectorAll(".plot").forEach((figure) => htmx.trigger(figure, "renew"));
 
-  const all = () => document.querySelectorAll("[data-plot]").forEach(load);
+  document.addEventListener("htmx:load", (event) => event.detail.elt !== document.body && (forget(), all(event.detail.elt)));
   document.addEventListener("DOMContentLoaded", () => {
-    all();
-    setInterval(() => document.hidden || all(), RENEW_MS);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
+    all(document);
+    setInterval(() => document.hidden || renew(), RENEW_MS);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => all(document));
     let width = innerWidth;
-    addEventListener("resize", () => innerWidth !== width && ((width = innerWidth), all()));
+    addEventListener("resize", () => innerWidth !== width && ((width = innerWidth), all(document)));
   });
 })();
