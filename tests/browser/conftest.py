@@ -1,4 +1,4 @@
-"""One sandbox and one Chromium for all tests of a process; each test has pools of its own in it."""
+"""One sandbox and one Chromium for all tests of a process; each test finds the same in it, whichever ran before."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ pools:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("browser")
     (folder / "lablink.yaml").write_text(DOCUMENT)
     with running(folder) as up:
@@ -29,6 +29,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         login = (address["admin_user"], address["admin_password"])
         with httpx.Client(base_url=address["url"], auth=login, trust_env=False, timeout=30) as http:
             yield Lab(up, folder / "lablink.yaml", http, address)
+
+
+@pytest.fixture
+def lab(sandbox: Lab) -> Lab:
+    sandbox.begin(DOCUMENT)
+    return sandbox
 
 
 @pytest.fixture(scope="session")

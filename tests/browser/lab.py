@@ -14,6 +14,7 @@ import httpx
 import psycopg
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, expect
 
+from api.session import NAME as SESSION
 from tests.system.test_up import Up
 
 PATIENCE_MS = 60_000
@@ -38,6 +39,7 @@ class Lab:
     file: Path
     http: httpx.Client
     address: dict[str, Any]
+    session: list[Any] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -54,6 +56,15 @@ class Lab:
         version = self.get("/desired")["version"]
         answer = self.http.put("/api/v1/desired", content=text, headers={"If-Match": str(version)})
         return int(answer.raise_for_status().json()["version"])
+
+    def begin(self, document: str) -> None:
+        """What each test finds: this document in force, nobody with a VM or in line, nothing that fails."""
+        self.end_faults()
+        if self.get("/desired")["yaml"] != document:
+            self.put(document)
+        for status in ("waiting", "offered", "active"):
+            for one in self.get(f"/assignments?status={status}")["items"]:
+                self.http.delete(f"/api/v1/assignments/{one['id']}").raise_for_status()
 
     def buckets(self, pool: str) -> dict[str, int]:
         return dict(self.get(f"/pools/{pool}")["buckets"])
@@ -120,12 +131,21 @@ class Watched:
 
 
 def log_in(page: Page, lab: Lab, path: str = "/admin") -> None:
-    """By the login page, which leads on to `path`."""
+    """By the login page, which leads on to `path`; who comes after the first brings the session that it gave."""
+    if lab.session:
+        page.context.add_cookies(lab.session)
+        page.goto(path)
+        return
     page.goto(path)
     page.get_by_label("Name").fill(lab.address["admin_user"])
     page.get_by_label("Password").fill(lab.address["admin_password"])
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"**{path}")
+    lab.session = [
+        {"name": one["name"], "value": one["value"], "url": lab.url}
+        for one in page.context.cookies()
+        if one["name"] == SESSION
+    ]
 
 
 def ask(page: Page, email: str, pool: str, code: str = "code") -> None:

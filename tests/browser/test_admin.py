@@ -190,6 +190,44 @@ def test_a_stream_that_is_refused_leads_to_the_login(lab: Lab, watched: Watched)
     watched.trouble.clear()  # the browser complains of the stream each time
 
 
+def test_a_session_that_ends_in_the_middle_of_an_edit_loses_nothing(lab: Lab, watched: Watched) -> None:
+    page = watched.person()
+    log_in(page, lab, "/admin/desired")
+    before = lab.get("/desired")["yaml"]
+    editor = page.get_by_label("The document")
+    editor.fill(before + "# half a thought\n")
+    expect(page.locator("#check")).to_contain_text("What it would do")
+    page.context.add_cookies([{"name": NAME, "value": make_old_session(lab), "url": lab.url}])
+    page.get_by_role("button", name="Put it in force").click()
+    expect(page.get_by_role("status")).to_contain_text("Your session has ended")
+    page.get_by_label("Name").fill(lab.address["admin_user"])
+    page.get_by_label("Password").fill(lab.address["admin_password"])
+    page.get_by_role("button", name="Log in").click()
+    expect(editor).to_have_value(before + "# half a thought\n")
+    page.get_by_role("link", name="Throw it away").click()
+    expect(editor).to_have_value(before)
+    assert lab.get("/desired")["yaml"] == before
+
+
+def test_without_scripts_pages_say_the_same(lab: Lab, watched: Watched) -> None:
+    page = watched.person(java_script_enabled=False)
+    lab.wait_ready("desk", 1)
+    log_in(page, lab)
+    expect(page.get_by_role("figure", name="VMs over").get_by_role("row", name="free")).to_contain_text(
+        re.compile(r"\d")
+    )
+    page.goto("/admin/desired")
+    page.get_by_label("The document").fill(lab.get("/desired")["yaml"].replace("lean: {size: 0", "lean: {size: 4"))
+    page.get_by_role("button", name="Check it").click()
+    expect(page.locator("#check")).to_contain_text("4 VMs created")
+    page.get_by_label("The document").fill(lab.get("/desired")["yaml"] + "# without scripts\n")
+    page.get_by_role("button", name="Put it in force").click()
+    expect(page.get_by_role("status")).to_contain_text("is in force")
+    page.goto("/admin/credentials")
+    page.get_by_role("link", name="Ask AWS").click()
+    expect(page.locator("#found table")).to_be_visible()
+
+
 def make_old_session(lab: Lab) -> str:
     """A cookie as the login page set it more than a session's time ago."""
     keys = lab.up.data / "keys"
