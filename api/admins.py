@@ -129,12 +129,17 @@ def ask_for_login(connection: AnyConnection) -> LoginWantedError:
         return LoginWantedError(WANTED, challenge=BASIC)
     if "hx-request" in headers:
         page = _login_page(headers.get("hx-current-url", "/").partition("://")[2])
-        return LoginWantedError(WANTED, challenge=SESSION_WANTED, more={"HX-Redirect": page})
+        return LoginWantedError(WANTED, challenge=SESSION_WANTED, more={"HX-Redirect": f"{page}&ended=on"})
     if headers.get("sec-fetch-mode", "navigate") != "navigate":
         return LoginWantedError(WANTED, challenge=SESSION_WANTED)
-    if connection.scope.get("method") == "GET" and "text/html" in headers.get("accept", ""):
+    if "text/html" not in headers.get("accept", ""):
+        return LoginWantedError(WANTED, challenge=BASIC)
+    if connection.scope.get("method") == "GET":
         query = f"?{connection.url.query}" if connection.url.query else ""
         return LoginWantedError("log in first", page=_login_page(connection.url.path + query))
+    if sent_from := headers.get("referer"):  # a form whose session ended: back to it, where what was typed is kept
+        page = _login_page(sent_from.partition("://")[2])
+        return LoginWantedError("the session has ended; log in first", page=f"{page}&ended=on")
     return LoginWantedError(WANTED, challenge=BASIC)
 
 

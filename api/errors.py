@@ -31,11 +31,17 @@ AnyRequest = Request[Any, Any, Any]
 Answer = Response[dict[str, Any]]
 LATER = {"Retry-After": "5"}
 MALFORMED = "the body is not well-formed JSON in UTF-8"
-BARE = {
-    "Not Found": "there is nothing at this address; /schema says what there is",
-    "Method Not Allowed": "this address knows other methods; see the header Allow",
-}
+NO_SUCH = "there is nothing at this address; /schema says what there is"
+OTHER_METHOD = "this address knows other methods; see the header Allow"
+BARE = {"Not Found": NO_SUCH, "Method Not Allowed": OTHER_METHOD}
 """What Litestar says in two words, and what is to be done about it."""
+UNEXPECTED = "something went wrong here; the server's log says what"
+FOR_PEOPLE = {
+    NO_SUCH: "there is no page at this address; look at the address again, or go on from where the button leads",
+    OTHER_METHOD: "a form is sent to this address, there is no page to look at; go back and send the form again",
+    UNEXPECTED: "something went wrong in LabLink; try again, and if that does not help, tell whoever runs it: its log says what",
+}
+"""The same where a person reads it on a page."""
 
 
 class BadInputError(HTTPException):
@@ -139,7 +145,7 @@ def answer_too_deep(_: AnyRequest, _error: RecursionError) -> Answer:
 def answer_unexpected(request: AnyRequest, error: Exception) -> Answer:
     """A mistake of ours: the log has it, the caller gets nothing of its inside."""
     log.error("request.failed", path=request.url.path, exc_info=error)
-    return _answer(500, "something went wrong here; the server's log says what")
+    return _answer(500, UNEXPECTED)
 
 
 def _or_page(answer: Callable[[AnyRequest, Any], Answer]) -> Callable[[AnyRequest, Any], Response[Any]]:
@@ -147,7 +153,10 @@ def _or_page(answer: Callable[[AnyRequest, Any], Answer]) -> Callable[[AnyReques
 
     def answer_either(request: AnyRequest, error: Any) -> Response[Any]:
         found = answer(request, error)
-        return show_problem(request, found) if wants_page(request) else found
+        if not wants_page(request):
+            return found
+        said = str(found.content["error"])
+        return show_problem(request, found, FOR_PEOPLE.get(said, said))
 
     return answer_either
 

@@ -46,7 +46,7 @@ async def post_launch(request: AnyRequest, db: AnyDb, desired: TheDesired) -> Re
     fields = await read_values(request, "`num_vms` and perhaps `pool`")
     number = _read_number(fields)
     pool = _choose_pool(fields, await _read_lab(desired))
-    version = await edit_in_force(db, desired, raise_size(pool, number), request.state.actor)
+    version = await edit_in_force(db, desired, raise_size(pool, number), request.state.actor, _read_based_on(fields))
     message = f"{number} more VMs are declared for pool {pool}"
     return _answer(request, {"message": message, "pool": pool, "version": version.version})
 
@@ -57,6 +57,12 @@ def _read_number(fields: Mapping[str, Any]) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 4 or not 0 < int(text) <= MOST:
         raise BadInputError(f"send how many VMs to add as `num_vms`, a number from 1 to {MOST}")
     return int(text)
+
+
+def _read_based_on(fields: Mapping[str, Any]) -> int | None:
+    """The version that our own form was shown with, so that sending it twice adds once. Scripts name none."""
+    text = str(fields.get("based_on") or "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
 
 
 def _choose_pool(fields: Mapping[str, Any], lab: Lab) -> str:

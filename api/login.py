@@ -37,7 +37,9 @@ def choose_next(asked: str) -> str:
 
 def show_login(request: AnyRequest, after: str, *, user: str = "", refused: HTTPException | None = None) -> Template:
     """The form, empty or with what is wrong and until when."""
-    page = show(request, "login.html", refused.status_code if refused else 200, next=after, user=user, error=refused)
+    ended = "ended" in request.query_params
+    status = refused.status_code if refused else 200
+    page = show(request, "login.html", status, next=after, user=user, error=refused, ended=ended)
     page.headers |= (refused and refused.headers) or {}
     return page
 

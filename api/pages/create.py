@@ -12,7 +12,8 @@ from api.parts import TheDesired
 async def get_create(request: AnyRequest, desired: TheDesired) -> Template:
     """How many more, and of which pool."""
     in_force = await desired.read()
-    return show_desk(request, "admin/create.html", pools=in_force.lab.pools if in_force else {})
+    pools, version = (in_force.lab.pools, in_force.version) if in_force else ({}, 0)
+    return show_desk(request, "admin/create.html", pools=pools, version=version)
 
 
 ROUTES = [get_create]

@@ -12,21 +12,22 @@ from api.edits import edit_in_force
 from api.in_force import DesiredInForce
 from api.vms import cordon, reboot, release, replace, tell, uncordon
 from schemas.lab import Lab
-from schemas.vm import Vm
+from schemas.vm import Seat, Vm
 from store.assignment import release_vm
 from store.db import Db, transaction
 from store.seat import drain_seat
 
+ALL = "loses it with all that is on it"
+
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """`asks`: it is confirmed first. `disturbs`: who has one of the VMs loses it."""
+    """`loses`: what whoever has one of the VMs loses by it; it is confirmed first."""
 
     name: str
     label: str
     effect: str
-    asks: bool = False
-    disturbs: bool = False
+    loses: str = ""
 
 
 DEEDS: Mapping[str, Deed] = {
@@ -34,25 +35,29 @@ DEEDS: Mapping[str, Deed] = {
     for deed in (
         Deed("cordon", "Cordon", "nobody new is given them; who has one keeps it"),
         Deed("uncordon", "Uncordon", "they can be given to people again"),
-        Deed("reboot", "Reboot", "they are rebooted; who has one keeps it, and loses what is not saved", True, True),
-        Deed("release", "Release", "their assignments end, and clean VMs take their place", True, True),
-        Deed("replace", "Replace", "they end, and new ones take their place", True, True),
-        Deed("end", "Remove", "they end, and the declared size falls by as many", True, True),
+        Deed("reboot", "Reboot", "they are rebooted, and whoever has one keeps it", "loses what is not saved"),
+        Deed("release", "Release", "their assignments end, and clean VMs take their place", ALL),
+        Deed("replace", "Replace", "they end, and new ones take their place", ALL),
+        Deed("end", "Remove", "they end, and the declared size falls by as many", ALL),
     )
 }
 
 
 class Hand:
-    """Acts for one admin, whom events name."""
+    """Acts for one admin, whom events name. `based_on`: the version that the question showed; sizes are lowered from no other."""
 
-    def __init__(self, actor: str, db: Db, binder: Binder, desired: DesiredInForce) -> None:
+    def __init__(self, actor: str, db: Db, binder: Binder, desired: DesiredInForce, based_on: int | None) -> None:
         self._actor = actor
+        self._based_on = based_on
         self._db = db
         self._binder = binder
         self._desired = desired
 
     async def act(self, deed: Deed, chosen: Sequence[Vm]) -> str:
-        """One after the other; what could not be done to one keeps no other from it. A sentence on how it went."""
+        """One after the other; what could not be done to one keeps no other from it. A sentence on how it went.
+
+        Raises DesiredConflict before anything is done.
+        """
         if deed.name == "end":
             await self._shrink(chosen)
         done, failures = 0, []
@@ -88,11 +93,11 @@ class Hand:
             await tell(conn, self._actor, vm, "RemoveAsked", "an admin removed it and lowered the declared size")
 
     async def _shrink(self, chosen: Sequence[Vm]) -> None:
-        """A new version whose sizes are lower by what ends. An elastic size follows its demand by itself."""
-        ending = Counter(vm.pool for vm in chosen)
+        """A new version whose sizes are lower by what ends and was not ending before. An elastic size follows its demand by itself."""
+        ending = Counter(vm.pool for vm in chosen if vm.seat is not Seat.DRAINING)
 
         def edit(lab: Lab) -> Mapping[str, Any]:
             fixed = {name: pool.size for name, pool in lab.pools.items() if isinstance(pool.size, int)}
             return {f"pools.{name}.size": max(0, size - ending[name]) for name, size in fixed.items() if ending[name]}
 
-        await edit_in_force(self._db, self._desired, edit, self._actor)
+        await edit_in_force(self._db, self._desired, edit, self._actor, self._based_on)

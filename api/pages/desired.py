@@ -42,7 +42,7 @@ async def get_desired(request: AnyRequest, db: AnyDb) -> Template:
 
 
 async def _show(
-    request: AnyRequest, db: Db, text: str, based_on: int, *, status: int = 200, error: Wrong | None = None
+    request: AnyRequest, db: Db, text: str, based_on: int, *, typed: bool = False, status: int = 200, **context: Any
 ) -> Template:
     async with db.connection() as conn:
         newest = await read_newest(conn)
@@ -53,7 +53,9 @@ async def _show(
         request,
         "admin/desired.html",
         status,
+        **{"error": None, "checked": False, **context},
         text=text,
+        typed=typed,
         based_on=based_on,
         newest=newest,
         versions=versions,
@@ -61,7 +63,6 @@ async def _show(
         beside_diff=diff_texts(newest.yaml, beside, (f"version {newest.version}", ORIGIN)) if newest and beside else "",
         theirs=await _read_theirs(db, newest, based_on),
         troubles=[one for one in deployment.conditions.values() if one.type.startswith("Desired") and not one.good],
-        error=error,
     )
 
 
@@ -76,12 +77,16 @@ async def _read_theirs(db: Db, newest: Version | None, based_on: int) -> str:
 
 @post("/admin/desired/check", status_code=200, media_type="text/html", include_in_schema=False)
 async def post_check(request: AnyRequest, db: AnyDb, outlook: TheOutlook) -> Template:
-    """What is wrong with the text, or what it would do: the part of the page beside the editor."""
-    text = read_text((await read_form(request)).text("yaml"))
+    """What is wrong with the text, or what it would do: the part of the page beside the editor, or without scripts the page."""
+    form = await read_form(request)
+    text = read_text(form.text("yaml"))
     async with db.connection() as conn:
         in_force = await read_in_force(conn)
     problems, preview = await _judge(outlook, in_force, text)
-    return show_desk(request, "admin/desired_check.html", problems=problems, preview=preview)
+    if "hx-request" in request.headers:
+        return show_desk(request, "admin/desired_check.html", problems=problems, preview=preview)
+    based_on = form.number("based_on")
+    return await _show(request, db, text, based_on, typed=True, checked=True, problems=problems, preview=preview)
 
 
 async def _judge(
@@ -107,12 +112,13 @@ async def post_desired(request: AnyRequest, db: AnyDb, desired: TheDesired) -> R
     try:
         lab = (await to_thread.run_sync(parse_lab, text, ORIGIN)).lab
         version = dict(await accept(db, desired, Change(text, lab, request.state.actor, "ui"), based_on or None))
-    except InvalidDocument as error:
-        places = "; ".join(f"line {one.line}: {one.field} {one.message}" for one in error.problems[:5])
-        return await _show(request, db, text, based_on, status=400, error=Wrong(f"nothing was changed: {places}"))
+    except InvalidDocument as refused:
+        places = "; ".join(f"line {one.line}: {one.field} {one.message}" for one in refused.problems[:5])
+        error = Wrong(f"nothing was changed: {places}")
+        return await _show(request, db, text, based_on, typed=True, status=400, error=error)
     except DesiredConflict:
-        sentence = "somebody else changed the desired state meanwhile; your text is kept below"
-        return await _show(request, db, text, based_on, status=409, error=Wrong(sentence))
+        error = Wrong("somebody else changed the desired state meanwhile; your text is kept below")
+        return await _show(request, db, text, based_on, typed=True, status=409, error=error)
     return say("/admin/desired", f"Version {version['version']} is in force.")
 
 
@@ -131,7 +137,8 @@ async def get_version(request: AnyRequest, db: AnyDb, outlook: TheOutlook, numbe
         version = await read_version(conn, number)
         earlier = await list_versions(conn, before=number, limit=1)
         in_force = await read_in_force(conn)
-    problems, preview = await _judge(outlook, in_force, version.yaml)
+    is_old = in_force is not None and in_force.version != number
+    problems, preview = await _judge(outlook, in_force, version.yaml) if is_old else ((), None)
     names = (f"version {earlier[0].version}" if earlier else "nothing", f"version {number}")
     return show_desk(
         request,

@@ -22,6 +22,8 @@ NAVIGATION = (
     ("/admin/credentials", "AWS credentials"),
     ("/admin/tokens", "API tokens"),
 )
+PARTS = {"/admin/pools": "/admin", "/admin/logs": "/admin/instances", "/admin/create": "/admin/instances"}
+"""Pages that stand under another one's heading."""
 BREATH_S = 1.0  # between two renewals of a page, however much happens
 LOOK_S = 10.0  # what rings no bell (heartbeats, the passing of time) is shown this late
 
@@ -29,7 +31,14 @@ LOOK_S = 10.0  # what rings no bell (heartbeats, the passing of time) is shown t
 def show_desk(request: AnyRequest, name: str, status: int = 200, **context: Any) -> Template:
     """An admin's page."""
     actor = request.state.actor.partition("/")[2]
-    return show(request, name, status, navigation=NAVIGATION, user=actor, **context)
+    section = find_section(request.url.path)
+    return show(request, name, status, navigation=NAVIGATION, section=section, user=actor, **context)
+
+
+def find_section(path: str) -> str:
+    """The entry of the navigation that a page belongs to."""
+    head = "/".join(path.split("/")[:3])
+    return PARTS.get(head, head if head in dict(NAVIGATION) else "/admin")
 
 
 @get("/admin/live", include_in_schema=False)

@@ -1,6 +1,6 @@
 """`/admin/pools/{name}`: one pool; its size and pause are changed after a preview of what that does and whom it disturbs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anyio import to_thread
@@ -18,6 +18,7 @@ from api.pages.dashboard import follow_up
 from api.pages.desk import show_desk
 from api.pages.engine import sentence
 from api.pages.forms import Form, read_form
+from api.pages.plots import plot_stages
 from api.pages.preview import compare, total
 from api.pages.shell import AnyRequest, Wrong, say
 from api.parts import AnyDb, TheDesired, TheOutlook
@@ -30,7 +31,7 @@ from schemas.problem import InvalidDocument
 from store.db import Db
 from store.desired import Change, DesiredConflict, InForce
 from store.event import TERRAFORM, read_events
-from store.history import Which, count_waiting, list_stays
+from store.history import Which, count_waiting, list_stays, read_holders
 
 NEWEST = 8
 
@@ -55,11 +56,12 @@ async def _show(
 ) -> Template:
     view, in_force = await outlook.read(), await desired.read()
     if name not in view.decision.pools or in_force is None:
-        raise NotFoundError(f"there is no pool {name!r}")
+        raise NotFoundError(f"there is no pool {name!r}; the dashboard has those that there are")
     async with db.connection() as conn:
         events = await read_events(conn, subject=f"pool/{name}", but=TERRAFORM, limit=NEWEST)
         waiting = await count_waiting(conn)
         stays = await list_stays(conn, Which(pool=name, status="waiting"), limit=20)
+        holders = await read_holders(conn, [vm.hostname for vm in view.snapshot.vms if vm.pool == name])
     found = describe_pool(view, name)
     declared = in_force.lab.pools.get(name)
     return show_desk(
@@ -67,14 +69,22 @@ async def _show(
         "admin/pool.html",
         status,
         **{"asked": _as_fields(declared) if declared else {}, "preview": None, "error": None, **context},
+        typed="asked" in context,
         pool=found,
         declared=declared,
+        sizes=_size_fields(declared) if declared else (),
         version=in_force.version,
         following=follow_up(view.decision)[name],
         waiting=waiting.get(name, 0),
         stays=stays,
+        holders=sorted(holders.values()),
         newest=list(reversed(events)),
+        plot=None if "hx-request" in request.headers else await plot_stages(db, name),
     )
+
+
+def _size_fields(pool: Pool) -> Sequence[str]:
+    return BOUNDS if isinstance(pool.size, Demand) else ("size",)
 
 
 def _as_fields(pool: Pool) -> dict[str, str]:
@@ -114,15 +124,15 @@ async def _read_declared(desired: DesiredInForce, name: str) -> InForce:
 
 def _read_fields(form: Form, pool: Pool) -> Mapping[str, Any]:
     """As `PATCH /pools` takes them; `paused` only where it changes, so that it is not written down for nothing."""
-    sizes = BOUNDS if isinstance(pool.size, Demand) else ("size",)
     paused = bool(form.text("paused"))
-    return {name: form.number(name) for name in sizes} | ({"paused": paused} if pool.paused != paused else {})
+    changed = {"paused": paused} if pool.paused != paused else {}
+    return {name: form.number(name) for name in _size_fields(pool)} | changed
 
 
 async def preview_change(outlook: Outlook, in_force: InForce, text: str, lab: Lab) -> dict[str, Any]:
     """What the templates show of a change that is not in force yet."""
     now = await outlook.read()
-    ahead = await outlook.look_ahead(lab)
+    ahead = await outlook.look_ahead(lab, now)
     changes = compare(now, ahead.decision)
     creates, ends, people = total(changes)
     cost = weigh_all(weigh(ahead.snapshot, ahead.decision))

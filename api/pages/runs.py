@@ -47,7 +47,7 @@ async def get_run(request: AnyRequest, db: AnyDb, run_id: FromPath[int]) -> Temp
     async with db.connection() as conn:
         run = await read_run(conn, run_id) if 0 < run_id < 2**63 else None
     if run is None:
-        raise NotFoundError(f"there is no run {run_id}")
+        raise NotFoundError(f"there is no run {run_id}; the list of Terraform runs has those that are kept")
     lines = [Line(line, mark(line)) for line in run.output.splitlines()]
     return show_desk(request, "admin/run.html", run=run, lines=lines)
 

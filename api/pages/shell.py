@@ -16,6 +16,7 @@ TITLES = {
     401: "This is for admins",
     403: "That is not allowed",
     404: "There is nothing here",
+    405: "There is nothing to look at here",
     409: "Something else happened meanwhile",
     413: "That is too long",
     429: "Too many tries",
@@ -63,12 +64,19 @@ def wants_page(request: AnyRequest) -> bool:
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/v1/")
 
 
-def show_problem(request: AnyRequest, answer: Response[dict[str, Any]]) -> Response[Any]:
-    """An error's JSON as a page, with its status and headers."""
+def _find_back(request: AnyRequest, status: int) -> str:
+    """The page whose form was refused, else the beginning of these pages."""
+    origin, _, path = request.headers.get("referer", "").partition("://")[2].partition("/")
+    if request.method == "POST" and origin == request.headers.get("host"):
+        return "/" + path.lstrip("/")
+    return "/admin" if request.url.path.startswith("/admin/") and status != 401 else "/"
+
+
+def show_problem(request: AnyRequest, answer: Response[dict[str, Any]], text: str) -> Response[Any]:
+    """An error as a page, with the status and the headers of its JSON."""
     status = answer.status_code or 500
     title = TITLES.get(status, "That did not work")
-    back = "/admin" if request.url.path.startswith("/admin/") and status != 401 else "/"
-    context = {"title": title, "text": answer.content["error"], "back": back}
+    context = {"title": title, "text": text, "back": _find_back(request, status)}
     page = Template("problem.html", context=context, status_code=status, headers=dict(answer.headers))
     page.media_type = "text/html"
     return page

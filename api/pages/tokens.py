@@ -60,7 +60,7 @@ async def get_revoke_page(request: AnyRequest, db: AnyDb, name: FromPath[str]) -
     async with db.connection() as conn:
         token = next((token for token in await list_tokens(conn) if token.name == name), None)
     if token is None:
-        raise NotFoundError(f"there is no token {name!r}")
+        raise NotFoundError(f"there is no token {name!r} any more; look at the list again")
     return show_desk(request, "admin/revoke.html", token=token)
 
 

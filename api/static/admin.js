@@ -63,12 +63,34 @@
     number();
   };
 
+  // What was typed outlives a session that ends, a reload and the way back: it stays with the tab until it is in force or thrown away.
+  const keepDraft = (form) => {
+    const key = `draft ${location.pathname}`;
+    const fields = [...form.elements].filter((field) => field.name && field.type !== "submit");
+    const read = () => Object.fromEntries(fields.map((one) => [one.name, one.type === "checkbox" ? one.checked : one.value]));
+    const write = (kept) => fields.forEach((one) => (one[one.type === "checkbox" ? "checked" : "value"] = kept[one.name] ?? ""));
+    const isTyped = (one) => one.type !== "hidden";
+    const save = () => sessionStorage.setItem(key, JSON.stringify(read()));
+    const kept = JSON.parse(sessionStorage.getItem(key));
+    const shown = read();
+    if (form.dataset.draft === "typed") save(); // the answer to what was sent: not in force yet
+    else if (kept && fields.some((one) => isTyped(one) && kept[one.name] !== shown[one.name])) {
+      write(kept); // with the version that it was made from
+      form.querySelector("[data-restored]").hidden = false;
+      fields.find(isTyped).dispatchEvent(new Event("input", { bubbles: true }));
+    } else sessionStorage.removeItem(key);
+    form.addEventListener("input", save);
+    document.querySelectorAll("[data-forget]").forEach((link) => link.addEventListener("click", () => sessionStorage.removeItem(key)));
+  };
+
   const follow = (output) => (output.scrollTop = output.scrollHeight);
 
   const dress = (root) => {
     each(root, "[data-chosen]", dressTicks);
     each(root, ".editor", dressEditor);
     each(root, "[data-follow]", follow);
+    each(root, "[data-draft]", keepDraft);
+    each(root, "form[action='/logout']", (form) => form.addEventListener("submit", () => sessionStorage.clear()));
   };
   document.addEventListener("htmx:load", (event) => event.detail.elt !== document.body && dress(event.detail.elt));
   // Browsers tick again what was ticked when somebody comes back to a list.

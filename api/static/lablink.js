@@ -143,7 +143,7 @@
     part.querySelector("details[open], input:checked[name=hostname]") !== null ||
     (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select"));
 
-  const isLive = (event) => event.detail.requestConfig.triggeringEvent?.type?.startsWith("sse:");
+  const isLive = (event) => /^(sse:|renew$)/.test(event.detail.requestConfig.triggeringEvent?.type);
   const behind = new Set(); // parts whose renewal waits
 
   document.addEventListener("htmx:beforeRequest", (event) => {
@@ -157,6 +157,28 @@
     behind.add(event.detail.elt);
     event.detail.shouldSwap = false;
   });
+
+  // Whoever works by keyboard, or has scrolled a part, stays where they were when it is renewed.
+  const name = (one) => [one.tagName, one.id, one.getAttribute("href"), one.getAttribute("aria-label"), one.name, one.value].join(" ");
+  const regions = () => [...document.querySelectorAll("[role=region]")];
+  const atEnd = (one) => one.scrollHeight - one.scrollTop - one.clientHeight < 40;
+  let focused = "";
+  let scrolled = new Map();
+
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!event.detail.shouldSwap) return;
+    focused = document.activeElement === document.body ? "" : name(document.activeElement);
+    scrolled = new Map(regions().map((one) => [name(one), { left: one.scrollLeft, top: "follow" in one.dataset && atEnd(one) ? null : one.scrollTop }]));
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    for (const one of regions()) {
+      const { left, top } = scrolled.get(name(one)) ?? {};
+      if (left) one.scrollLeft = left;
+      if (top) one.scrollTop = top;
+    }
+    if (!focused || document.activeElement !== document.body) return;
+    [...document.querySelectorAll("a, button, input, select, summary, [tabindex]")].find((one) => name(one) === focused)?.focus({ preventScroll: true });
+  });
   const catchUp = () => {
     const parts = [...behind];
     behind.clear();
@@ -165,6 +187,36 @@
   for (const moment of ["toggle", "focusout", "change"]) {
     document.addEventListener(moment, () => behind.size && setTimeout(catchUp), true);
   }
+
+  // What was asked for and does not come is said; live parts are asked for again by themselves, and a page that hears nothing may be old.
+  const SILENT_MS = 5000;
+  const lost = (event) => {
+    if (isLive(event)) return;
+    const text = "This could not be loaded: LabLink did not answer. Load the page again.";
+    event.detail.target.replaceChildren(Object.assign(document.createElement("p"), { className: "notice bad", textContent: text }));
+  };
+  ["htmx:responseError", "htmx:sendError"].forEach((trouble) => document.addEventListener(trouble, lost));
+  let silence = 0;
+  document.addEventListener("htmx:sseError", () => (silence ||= setTimeout(() => (document.getElementById("away").hidden = false), SILENT_MS)));
+  document.addEventListener("htmx:sseOpen", () => {
+    clearTimeout(silence);
+    silence = 0;
+    document.getElementById("away").hidden = true;
+  });
+
+  // A form that is on its way is not sent again by a second click. Its buttons are disabled a moment later: the one that was pressed is sent, too.
+  const LATE_MS = 15000; // then whoever stopped it may try again
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method === "get") return;
+    if ("sent" in form.dataset) return event.preventDefault();
+    const buttons = [...form.elements].filter((one) => one.type === "submit" && !one.disabled);
+    const free = (busy) => buttons.forEach((button) => (button.disabled = busy));
+    form.dataset.sent = "";
+    setTimeout(() => free(true));
+    setTimeout(() => (delete form.dataset.sent, free(false)), LATE_MS);
+  });
+
   document.addEventListener("htmx:load", (event) => dress(event.detail.elt));
   document.addEventListener("DOMContentLoaded", () => dress(document));
 })();

@@ -58,7 +58,7 @@ async def test_program_is_asked_for_its_login_and_a_script_is_told(dsn: str) -> 
             told = await world.http.get("/api/v1/vms", headers=script)
             assert (told.status_code, told.headers["www-authenticate"][:7]) == (401, "Session")
             if "HX-Request" in script:
-                assert told.headers["hx-redirect"] == "/login?next=%2Fadmin%2Finstances%3Fpage%3D2"
+                assert told.headers["hx-redirect"] == "/login?next=%2Fadmin%2Finstances%3Fpage%3D2&ended=on"
 
 
 async def test_wrong_password_shows_the_form_again_without_a_session(dsn: str) -> None:

@@ -44,6 +44,47 @@ async def test_a_pool_of_each_shape_has_its_page(dsn: str) -> None:
         preview = await world.admin.post("/admin/pools/elastic", data=body, headers=HTML)
         assert "+    size: {min: 2, max: 9, spare: 1}" in preview.text
         assert "+    paused: true" in preview.text
+        sent = dict(re.findall(r'name="(min|max|spare|based_on)"[^>]* value="(\d+)"', preview.text))
+        await world.admin.post("/admin/pools/elastic", data={"do": "save", **sent}, headers=HTML)
+        assert "size: {min: 2, max: 9, spare: 1}" in (await world.admin.get("/api/v1/desired")).json()["yaml"]
+
+
+async def test_a_form_that_is_sent_twice_is_done_once(dsn: str) -> None:
+    async with serving(dsn) as world:
+
+        async def send(path: str, **fields: str) -> int:
+            return (await world.admin.post(path, data=fields, headers=HTML)).status_code
+
+        launch = {"pool": "client", "num_vms": "3", "based_on": "1"}
+        assert [await send("/api/launch", **launch) for _ in range(2)] == [200, 409]
+        save = {"do": "save", "size": "7", "based_on": "2"}
+        assert [await send("/admin/pools/client", **save) for _ in range(2)] == [303, 303]
+        [name] = await world.add_vms()
+        end = {"deed": "end", "hostname": name, "sure": "yes", "based_on": "3"}
+        assert await send("/admin/instances", **end) == 303
+        await send("/admin/instances", **end)  # refused, or nothing that was not ending already
+        found = (await world.admin.get("/api/v1/desired")).json()
+        assert (found["version"], "size: 6" in found["yaml"]) == (4, True)
+
+
+async def test_a_plot_is_a_table_of_its_values_too(dsn: str) -> None:
+    async with serving(dsn) as world:
+        first, second, third = await world.add_vms(3)
+        await world.sql("UPDATE vm SET created_at = now() - interval '5 hours'")
+        await world.sql("UPDATE vm SET ready_at = now() - interval '2 hours' WHERE hostname = %s", first)
+        await world.sql("UPDATE vm SET ready_at = now() - interval '4 hours' WHERE hostname = %s", second)
+        await world.sql(
+            "UPDATE vm SET phase = 'gone', ended_at = now() - interval '1 hour' WHERE hostname IN (%s, %s)",
+            second,
+            third,
+        )
+        shown = await see(world, "/admin")
+        figure = shown[shown.index("<figure") : shown.index("</figure>")]
+        rows = re.findall(r"</span> (\w+)</span></th>" + 3 * r"<td[^>]*>(\S+)</td>", figure)
+        assert rows == [("assigned", "0", "0", "0"), ("free", "1", "1", "2"), ("starting", "0", "0", "2")]
+        alone = await see(world, "/admin/plots/stages?pool=client")
+        assert re.findall(r"<td[^>]*>(\S+)</td>", alone) == [value for _, *values in rows for value in values]
+        assert "Nothing in these hours" in await see(world, f"/admin/plots/gauges/{first}")
 
 
 async def test_a_token_is_revoked_after_a_question(dsn: str) -> None:
