@@ -7,7 +7,7 @@ from anyio import to_thread
 
 from api.answers import VersionMade
 from api.desired import accept
-from api.errors import BadInputError, NotFoundError
+from api.errors import BadInputError, NotFoundError, no_pool
 from api.in_force import DesiredInForce
 from schemas.document import Parsed, edit_lab, parse_lab
 from schemas.lab import Demand, Lab
@@ -57,7 +57,7 @@ def edit_pool(name: str, fields: Mapping[str, Any]) -> Edit:
     def edit(lab: Lab) -> Mapping[str, Any]:
         pool = lab.pools.get(name)
         if pool is None:
-            raise NotFoundError(f"there is no pool {name!r} in the document in force")
+            raise no_pool(name, lab.pools)
         values = {field: value for field, value in fields.items() if field not in BOUNDS}
         values |= _bound(pool.size, {field: fields[field] for field in BOUNDS if field in fields})
         return {f"pools.{name}.{field}": value for field, value in values.items()}

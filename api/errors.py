@@ -10,7 +10,7 @@ UNREACHABLE 503 (PostgreSQL is away), DataError 400 (a value that no text of Pos
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -21,6 +21,7 @@ from psycopg import DataError
 from api.pages.shell import show_problem, wants_page
 from api.shown import show_version
 from schemas.problem import InvalidDocument
+from schemas.values import nearest
 from store.db import UNREACHABLE
 from store.desired import DesiredConflict, NoSuchVersion
 from store.secret import SecretError
@@ -50,6 +51,12 @@ class BadInputError(HTTPException):
 
 class NotFoundError(HTTPException):
     status_code = 404
+
+
+def no_pool(name: str, pools: Iterable[str]) -> NotFoundError:
+    """The refusal of a pool's name, with the one of `pools` that was probably meant."""
+    meant = nearest(name, list(pools))
+    return NotFoundError(f"there is no pool {name!r}" + (f"; did you mean {meant!r}?" if meant else ""))
 
 
 class ConflictError(HTTPException):

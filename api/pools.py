@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from api.answers import Page, PoolDeclared, PoolShown, Retried, VersionMade
 from api.desired import read_match
 from api.edits import BOUNDS, edit_in_force, edit_pool
-from api.errors import BadInputError, NotFoundError
+from api.errors import BadInputError, no_pool
 from api.outlook import Outlook, View
 from api.paging import Limit, NameCursor, page
 from api.parts import AnyDb, TheDesired, TheOutlook
@@ -70,7 +70,7 @@ async def get_pool(outlook: TheOutlook, name: FromPath[str]) -> PoolDeclared:
     """One pool: its declaration, figures, conditions, and what is held back."""
     view = await outlook.read()
     if name not in view.decision.pools:
-        raise NotFoundError(f"there is no pool {name!r}")
+        raise no_pool(name, view.decision.pools)
     declared = view.snapshot.lab.pools.get(name)
     if declared and declared.access_code:
         declared = declared.model_copy(update={"access_code": HIDDEN})
@@ -118,7 +118,7 @@ async def retry(db: Db, outlook: Outlook, actor: str, name: str) -> Retried:
     """Raises NotFoundError."""
     view = await outlook.read()
     if name not in view.decision.pools:
-        raise NotFoundError(f"there is no pool {name!r}")
+        raise no_pool(name, view.decision.pools)
     broken = sorted(
         (one for one in view.decision.judgements if one.pool == name and one.bucket in BROKEN),
         key=lambda one: one.subject,

@@ -11,6 +11,7 @@ from api.pools import describe_pool
 from api.vms import describe_vm
 from schemas.evidence import Evidence
 from schemas.status import Event
+from schemas.values import nearest
 from schemas.vm import Vm
 from store.db import Db
 from store.deployment import read_deployment
@@ -46,7 +47,10 @@ async def get_why(db: AnyDb, outlook: TheOutlook, name: FromPath[str]) -> PoolEx
         vm = await read_vm(conn, name) if "\0" not in name else None
         evidence = await read_evidence(conn, name) if vm else None
     if vm is None:
-        raise NotFoundError(f"there is neither a VM nor a pool {name!r}")
+        meant = nearest(name, list(view.decision.pools))
+        raise NotFoundError(
+            f"there is neither a VM nor a pool {name!r}" + (f"; did you mean {meant!r}?" if meant else "")
+        )
     return _explain(vm, view, evidence, await _read_about(db, f"vm/{name}"))
 
 

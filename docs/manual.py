@@ -46,18 +46,20 @@ def write_document() -> Iterator[str]:
     yield "Every field, made from the models that judge the file. `lablink validate lablink.yaml` names line and field of each mistake; "
     yield "`lablink schema` prints the same as a JSON Schema, by which editors complete."
     yield ""
-    yield from _fields("The document", "", schema)
+    yield from _fields("The document", "", schema, parts)
     for name in sorted(parts):
-        yield from _fields(name, parts[name].get("description", ""), parts[name])
+        yield from _fields(name, parts[name].get("description", ""), parts[name], parts)
 
 
-def _fields(title: str, words: str, part: dict[str, Any]) -> Iterator[str]:
+def _fields(title: str, words: str, part: dict[str, Any], parts: dict[str, Any]) -> Iterator[str]:
     required = part.get("required", ())
     yield from (f"## {title} {{ #{title.lower().replace(' ', '-')} }}", "", _text(words), "")
     yield from ("| field | value | default | |", "|---|---|---|---|")
     for name, field in part["properties"].items():
         default = "**needed**" if name in required else _default(field)
-        yield f"| `{name}` | {_value(field)} | {default} | {_text(field.get('description', ''))} |"
+        section = parts.get(field.get("$ref", "").rpartition("/")[2], {})
+        words = field.get("description") or section.get("description", "")
+        yield f"| `{name}` | {_value(field)} | {default} | {_text(words)} |"
     yield ""
 
 

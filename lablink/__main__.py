@@ -11,6 +11,8 @@ import typer
 
 from lablink.errors import Failed
 
+COMPLETE = "_LABLINK_COMPLETE"
+"""Set by a shell that asks how a line could go on; bash hands the line over in another variable than zsh and fish."""
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
@@ -75,7 +77,6 @@ def create_app(asked: str | None = None) -> typer.Typer:
         name="lablink",
         help="Declare pools of VMs, see them converge, give each user one. Start with `lablink up`.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -85,17 +86,21 @@ def create_app(asked: str | None = None) -> typer.Typer:
     for panel, commands in COMMANDS.items():
         for name, place in commands.items():
             if name == asked or not known:
-                _add(app, panel, name, place)
+                _add(app, panel, name, "" if COMPLETE in os.environ and not known else place)
     return app
 
 
 def _add(app: typer.Typer, panel: str, name: str, place: str) -> None:
     module, _, attribute = place.partition(":")
-    command = getattr(import_module(f"lablink.{module}"), attribute)
+    command = getattr(import_module(f"lablink.{module}"), attribute) if place else _nothing
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=name, rich_help_panel=panel)
     else:
         app.command(name, rich_help_panel=panel)(command)
+
+
+def _nothing() -> None:  # stands for a command while only its name is asked for; a docstring would be shown as its help
+    ...
 
 
 def _print_version(asked: bool) -> None:
@@ -131,9 +136,18 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        create_app(sys.argv[1] if sys.argv[1:] else None)(prog_name="lablink")
+        words = _words()
+        create_app(words[0] if words else None)(prog_name="lablink")
     finally:
         sys.stdout.flush()  # here, where a full disk still becomes a sentence
+
+
+def _words() -> list[str]:
+    """What was typed behind `lablink`, also when a shell asks how it could go on."""
+    if COMPLETE not in os.environ:
+        return sys.argv[1:]
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return line.split()[1:]
 
 
 def _drop_output() -> None:

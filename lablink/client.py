@@ -195,7 +195,7 @@ def _refusal(server: Server, response: httpx.Response) -> str:
     sentence = str(
         body.get("error") or f"{response.request.url} answered {response.status_code} {response.reason_phrase}"
     )
-    return sentence[:1].upper() + sentence[1:].rstrip(".") + "."
+    return sentence[:1].upper() + sentence[1:].rstrip(".") + ("" if sentence.endswith("?") else ".")
 
 
 def _body(response: httpx.Response) -> dict[str, Any]:

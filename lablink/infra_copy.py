@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.s3_states import find_bucket, render_s3_backend
+from lablink.beside import find_part
 from lablink.lambda_package import write_package
 from schemas.lab import Lab
 
-ROOT = Path(__file__).resolve().parents[1]
 LOCAL = "# The state is terraform.tfstate in this folder: keep it.\n"
 
 
@@ -30,12 +30,6 @@ class Copy:
     @property
     def bootstrap(self) -> Path:
         return self.folder / "bootstrap"
-
-
-def find_part(name: str) -> Path:
-    """A folder of this checkout, or as the wheel brings it."""
-    checkout = ROOT / name
-    return checkout if checkout.is_dir() else ROOT / "lablink" / name
 
 
 def prepare_copy(lab: Lab, lab_file: Path, folder: Path, environ: Mapping[str, str]) -> Copy:

@@ -14,6 +14,7 @@ import typer
 from anyio import to_thread
 from pydantic import ValidationError
 
+from lablink.beside import find_part
 from lablink.children import Child, Program
 from lablink.client import data_folder
 from lablink.errors import Failed
@@ -23,6 +24,7 @@ from lablink.letters import keep_drained
 from lablink.output import print_json, print_line
 from lablink.ports import check_port
 from sandbox.options import BootSeconds, Options
+from schemas.lab_schema import render_lab_schema
 from schemas.settings import Settings
 from store.migrate import migrate as migrate_database
 
@@ -48,7 +50,10 @@ def up(
     *,
     data: Annotated[Path | None, typer.Option(help="Folder of the data [default: LABLINK_DATA or .lablink].")] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.", min=0, max=65535)] = 5000,
-    file: Annotated[Path, typer.Option(help="What should exist.")] = Path("lablink.yaml"),
+    file: Annotated[
+        Path | None,
+        typer.Option(help="What should exist [default: lablink.yaml; an example, where nothing is there yet]."),
+    ] = None,
     boot_seconds: Annotated[str, typer.Option(metavar="A..B", help="How long a simulated VM boots.")] = "3..10",
     provider: Annotated[
         Literal["stand-in", "registry"], typer.Option(help="Terraform's AWS provider: ours, or the real one.")
@@ -65,16 +70,26 @@ def up(
     # boto3 and gRPC take a second to load: no other command waits for them.
     from sandbox.up import run_sandbox  # noqa: PLC0415
 
+    data, document = (data or data_folder()).absolute(), (file or Path("lablink.yaml")).absolute()
+    if file is None and not document.exists() and not data.exists():
+        _write_example(document)
     options = Options(
-        data=(data or data_folder()).absolute(),
+        data=data,
         port=port,
-        file=file.absolute(),
+        file=document,
         boot=_boot_range(boot_seconds),
         stand_in=provider == "stand-in",
         simulated=clients == "simulated",
         browser=not no_ui_browser,
     )
     asyncio.run(run_sandbox(options))
+
+
+def _write_example(document: Path) -> None:
+    """Something to begin with, and the schema by which editors complete it. Where there are data already, their document is missed instead."""
+    document.write_bytes(find_part("lablink.yaml").read_bytes())
+    document.with_name("lablink.schema.json").write_text(render_lab_schema())
+    print(f"There was no {document.name}: an example is in its place now.")
 
 
 def _boot_range(text: str) -> BootSeconds:

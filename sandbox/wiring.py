@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from lablink.beside import find_part
 from sandbox.folder import Folder
 from sandbox.options import Options
 from sandbox.outside import Outside
@@ -61,7 +62,7 @@ def render_environment(options: Options, folder: Folder, outside: Outside, port:
         "LABLINK_DATABASE_DSN": outside.database.dsn,
         "LABLINK_DESIRED_FILE": str(options.file),
         "LABLINK_WORK_DIR": str(folder.path / "work"),
-        "LABLINK_MODULES_DIR": str(find_modules()),
+        "LABLINK_MODULES_DIR": str(find_part("terraform")),
         "LABLINK_TERRAFORM": str(outside.terraform),
         "LABLINK_HOST": HOST,
         "LABLINK_PORT": str(port),
@@ -71,12 +72,6 @@ def render_environment(options: Options, folder: Folder, outside: Outside, port:
         "LABLINK_ADMIN_USER": "admin",
         "LABLINK_ADMIN_PASSWORD_HASH": folder.admin_password_hash,
     }
-
-
-def find_modules() -> Path:
-    """The client tier's Terraform modules: of this checkout, or as the wheel brings them."""
-    checkout = ROOT / "terraform"
-    return checkout if checkout.is_dir() else ROOT / "lablink" / "terraform"
 
 
 def render_address(url: str, login: Login, outside: Outside, pids: dict[str, int | None]) -> dict[str, Any]:

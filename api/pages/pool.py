@@ -11,7 +11,7 @@ from litestar.response import Template
 
 from api.desired import accept
 from api.edits import BOUNDS, edit_pool, make_draft
-from api.errors import BadInputError, ConflictError, NotFoundError
+from api.errors import BadInputError, ConflictError, NotFoundError, no_pool
 from api.in_force import DesiredInForce
 from api.outlook import Outlook
 from api.pages.dashboard import follow_up
@@ -56,7 +56,7 @@ async def _show(
 ) -> Template:
     view, in_force = await outlook.read(), await desired.read()
     if name not in view.decision.pools or in_force is None:
-        raise NotFoundError(f"there is no pool {name!r}; the dashboard has those that there are")
+        raise no_pool(name, view.decision.pools)
     async with db.connection() as conn:
         events = await read_events(conn, subject=f"pool/{name}", but=TERRAFORM, limit=NEWEST)
         waiting = await count_waiting(conn)

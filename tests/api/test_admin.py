@@ -117,6 +117,16 @@ async def test_pool_is_resized_and_paused_with_comments_kept(dsn: str) -> None:
         for body in ({}, {"size": -1}, {"size": 10**6}, {"size": "7"}, {"colour": "red"}, {"size": True}):
             assert (await world.admin.patch("/api/v1/pools/client", json=body)).status_code == 400
         assert (await world.admin.patch("/api/v1/pools/nowhere", json={"size": 1})).status_code == 404
+        for method, path in (
+            ("PATCH", "pools/clint"),
+            ("GET", "pools/clint"),
+            ("POST", "pools/clint/retry"),
+            ("GET", "why/clint"),
+        ):
+            missed = await world.admin.request(
+                method, f"/api/v1/{path}", json={"size": 1} if method == "PATCH" else None
+            )
+            assert (missed.status_code, missed.json()["error"][-24:]) == (404, "; did you mean 'client'?")
 
 
 async def test_vms_are_listed_page_by_page_without_capabilities(dsn: str) -> None:
