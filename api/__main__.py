@@ -10,6 +10,7 @@ import uvloop
 from pydantic import ValidationError
 
 from api.app import create_app
+from api.open_files import allow_many_files
 from api.server import Server
 from schemas.settings import Settings
 from store.db import open_db
@@ -21,6 +22,7 @@ MOST_CONNECTIONS = 8
 def main() -> None:
     """Serves until SIGINT or SIGTERM."""
     set_up_log()
+    allow_many_files()
     try:
         settings = Settings()
     except ValidationError as error:

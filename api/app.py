@@ -41,7 +41,7 @@ from api import (
     vms,
 )
 from api.admins import in_scope, same_site_only
-from api.contact import Contacts
+from api.body_limit import LARGEST_BODY, refuse_large
 from api.errors import EXCEPTION_HANDLERS
 from api.headers import add_headers
 from api.openapi import complete, make_config
@@ -56,7 +56,6 @@ from store.db import Db
 log = structlog.get_logger()
 
 HERE = Path(__file__).parent
-LARGEST_BODY = 16 * 1024 * 1024  # read to its end and refused, so that the caller sees the 413 and no broken connection
 RESTART_S = 1.0
 FILES_LAST = CacheControlHeader(max_age=300)
 
@@ -70,11 +69,12 @@ def create_app(settings: Settings, db: Db) -> Litestar:
     documented = make_config()
     app = Litestar(
         route_handlers=list_routes(),
+        before_request=refuse_large,
         before_send=[add_headers(settings)],
         dependencies={name: _provide(part) for name, part in named.items()},
         exception_handlers=EXCEPTION_HANDLERS,
         guards=[same_site_only],
-        lifespan=[lambda _: _running(list_loops(parts), parts.contacts)],
+        lifespan=[lambda _: _running(parts)],
         logging_config=None,
         openapi_config=documented,
         # None: as strict as each field says that it is; a bool in this place would overrule the fields.
@@ -150,13 +150,14 @@ def _provide(part: Any) -> Provide:
 
 
 @asynccontextmanager
-async def _running(loops: dict[str, Loop], contacts: Contacts) -> AsyncIterator[None]:
+async def _running(parts: Parts) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
-        for name, loop in loops.items():
+        for name, loop in list_loops(parts).items():
             tasks.start_soon(_keep, name, loop)
         yield
         tasks.cancel_scope.cancel()
-    await contacts.flush()
+    await parts.contacts.flush()
+    await parts.waiters.note()
 
 
 async def _keep(name: str, loop: Loop) -> None:

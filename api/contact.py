@@ -10,7 +10,7 @@ import anyio
 import structlog
 from psycopg.errors import CheckViolation
 
-from store.db import UNREACHABLE, Connection, Db
+from store.db import UNREACHABLE, Db, lazy_transaction
 from store.metric import TABLE, write_gauges
 from store.partition import make_days
 from store.vm import MOST_GAUGES, Contact, write_heard
@@ -48,17 +48,21 @@ class Contacts:
         if not fresh:
             return
         try:
-            async with self._db.connection() as conn:
+            async with lazy_transaction(self._db) as conn:
                 await write_heard(conn, list(fresh.values()))
-                await self._keep_history(conn, fresh)
+            await self._keep_history(fresh)
         except UNREACHABLE as error:
             log.warning("contacts.kept", vms=len(fresh), error=str(error).strip())
             self._fresh = {**fresh, **self._fresh}
 
-    async def _keep_history(self, conn: Connection, fresh: Mapping[str, Contact]) -> None:
-        gauges = {name: contact.gauges for name, contact in fresh.items()}
+    async def _keep_history(self, fresh: Mapping[str, Contact]) -> None:
+        gauges = {name: contact.gauges for name, contact in fresh.items() if contact.gauges}
+        if not gauges:
+            return
         try:
-            await write_gauges(conn, gauges)
+            async with lazy_transaction(self._db) as conn:
+                await write_gauges(conn, gauges)
         except CheckViolation:  # nobody has made today
-            await make_days(conn, TABLE, [datetime.now(UTC).date()])
-            await write_gauges(conn, gauges)
+            async with self._db.connection() as conn:
+                await make_days(conn, TABLE, [datetime.now(UTC).date()])
+                await write_gauges(conn, gauges)

@@ -6,6 +6,7 @@ Whoever frees a seat commits first and binds then, under the same lock: one of t
 from collections.abc import Sequence
 
 from api.batch import Batch
+from api.waiters import Waiters
 from schemas.assignment import Assignment
 from store.assignment import (
     BATCH,
@@ -21,10 +22,11 @@ from store.seat import lock_pool
 
 
 class Desk:
-    """`ask` returns once the person's assignment is committed, seated where a VM was free."""
+    """`ask` returns once the person's assignment is committed, seated where a VM was free, and its VM told if it waits here."""
 
-    def __init__(self, db: Db) -> None:
+    def __init__(self, db: Db, waiters: Waiters) -> None:
         self._db = db
+        self._waiters = waiters
         self.ask: Batch[Claim, Assignment | None] = Batch(self._ask_many)
 
     async def _ask_many(self, claims: Sequence[Claim]) -> Sequence[Assignment | None]:
@@ -44,8 +46,10 @@ class Desk:
             for pool in sorted(await _pools_of(conn, claims)):
                 await lock_pool(conn, pool)
             made = await request_seats(conn, claims)
-            for pool in sorted({one.pool for one in made.values() if not is_seated(one)}):
-                await _bind(conn, pool, made)
+            seated = list(made.values())
+            for pool in sorted({one.pool for one in seated if not is_seated(one)}):
+                seated += await _bind(conn, pool, made)
+        await self._waiters.tell(seated)
         return made
 
 
@@ -56,11 +60,13 @@ async def _pools_of(conn: Connection, claims: Sequence[Claim]) -> set[str]:
     return asked | await read_open_pools(conn, wandering) if wandering else asked
 
 
-async def _bind(conn: Connection, pool: str, made: dict[str, Assignment]) -> None:
-    """Seats the line of a pool, and puts down in `made` what came of it."""
-    bound = await bind_waiting(conn, pool)
-    while bound:
-        made |= {one.email: one for one in bound if one.email in made}
-        bound = await bind_waiting(conn, pool) if len(bound) == BATCH else []
+async def _bind(conn: Connection, pool: str, made: dict[str, Assignment]) -> list[Assignment]:
+    """Seats the line of a pool, and puts down in `made` what came of it; all who were seated."""
+    seated = bound = await bind_waiting(conn, pool)
+    while len(bound) == BATCH:
+        bound = await bind_waiting(conn, pool)
+        seated = seated + bound
+    made |= {one.email: one for one in seated if one.email in made}
     if any(one.pool == pool and not is_seated(one) for one in made.values()):
         await notify(conn, RECONCILE, pool)
+    return seated

@@ -9,11 +9,10 @@ from typing import Annotated
 from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic cannot read typing's before Python 3.12
 
-from api.errors import BadInputError, TooLargeError
+from api.errors import BadInputError
 from schemas.redact import redact_lines
 from store.vmlog import Line
 
-LONGEST_BODY = 4 * 1024 * 1024
 LONGEST_LINE = 65_536
 AHEAD_S = 2 * 3600
 """CloudWatch takes lines of up to two hours from now
@@ -43,9 +42,7 @@ class LogBatch(BaseModel):
 
 
 def read_batch(body: bytes) -> LogBatch:
-    """Raises TooLargeError above the limit, which is looked at before anything is decoded."""
-    if len(body) > LONGEST_BODY:
-        raise TooLargeError(f"the body has {len(body)} bytes; send at most {LONGEST_BODY} at a time")
+    """Raises BadInputError with what is wrong."""
     try:
         return LogBatch.model_validate_json(body)
     except ValidationError:

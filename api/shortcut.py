@@ -4,7 +4,6 @@ Its routing, injection and validation take three times as long as the work itsel
 functions are called, and whatever is not a plain call of a program with a valid body is answered by Litestar.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,10 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 from pydantic import BaseModel, ValidationError
 
-from api import logs, telemetry
+from api import answers, logs, telemetry
+from api.body_limit import LONGEST_BODY
 from api.errors import EXCEPTION_HANDLERS
 from api.intake import Intake
-from api.log_body import LONGEST_BODY
 
 AnyRequest = Request[Any, Any, Any]
 OF_PROGRAMS = frozenset({b"authorization", b"content-type"})  # without them it is for Litestar to say what is missing
@@ -29,7 +28,7 @@ OF_BROWSERS = frozenset({b"origin", b"sec-fetch-site", b"cookie"})  # these are 
 class Way:
     """What is called, and what its `data` is made of; None: it takes the `body` as it is."""
 
-    act: Callable[..., Awaitable[dict[str, Any]]]
+    act: Callable[..., Awaitable[answers.Message]]
     body: type[BaseModel] | None
 
 
@@ -82,7 +81,7 @@ class Shortcut:
             answered = handle(request, error).to_asgi_response(app=None, request=request)
             await answered(request.scope, request.receive, send)
             return
-        content = json.dumps(answer).encode()
+        content = answer.model_dump_json().encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content, "more_body": False})

@@ -1,23 +1,26 @@
 """The VMs that wait for their person: one held call each, no thread and no database connection.
 
-`look` is the only way in: who begins to wait, who is notified of and who is swept are gathered, read in one query, told.
+Who begins to wait, who is notified of and who is swept are gathered, read in one query, told. Whoever binds a person in this process
+tells the VM at once (`tell`), without the way through the database.
 """
 
 import asyncio
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 from litestar.types import Receive, Send
 
 from api.binder import Binder
 from api.contact import Contacts
 from api.crd import render_command
 from api.held_call import HeldCall
+from schemas.assignment import Assignment, AssignmentStatus
 from store.assignment import RECONCILE, Errand, read_errands, record_handed_over
-from store.db import UNREACHABLE, Db, notify, transaction
+from store.db import UNREACHABLE, Db, lazy_transaction, notify, transaction
 from store.event import write_event
 from store.seat import free_seats
 from store.vm import Caller, Contact
@@ -27,7 +30,9 @@ log = structlog.get_logger()
 BEAT_S = 20  # between two spaces of a call, and two contacts of its VM
 SLOTS_A_S = 10
 SLOTS = BEAT_S * SLOTS_A_S  # each call has one, so that no person waits while thousands are kept alive
-SWEPT = 500  # of all so many are looked at in one query, so that who is notified of waits for no more
+SOME = 500  # so many are looked at in one query
+PAUSE_S = 0.05  # between two such looks of a sweep, in which others have the database
+NOTE_S = 0.2  # what VMs were told is written down together
 LONGEST_S = (50 * 60.0, 58 * 60.0)  # a call is broken off at a random moment between: below every proxy's hour
 RIVALS_S = 60.0  # two callers of one name within this time are looked at
 RETRY_S = 1.0
@@ -35,6 +40,28 @@ RETRY_S = 1.0
 
 def _draw_length_s() -> float:
     return random.SystemRandom().uniform(*LONGEST_S)
+
+
+class Due:
+    """Host names to be looked at in the order in which they came, each once however often it is named meanwhile."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+        self._rung = asyncio.Event()
+
+    def add(self, names: Iterable[str]) -> None:
+        self._names |= dict.fromkeys(names)
+        self._rung.set()
+
+    async def take(self) -> set[str]:
+        """The first of them, once there are any."""
+        await self._rung.wait()
+        some = set(itertools.islice(self._names, SOME))
+        for name in some:
+            del self._names[name]
+        if not self._names:
+            self._rung.clear()
+        return some
 
 
 class Waiters:
@@ -45,9 +72,10 @@ class Waiters:
         self._binder = binder
         self._contacts = contacts
         self._calls: dict[str, HeldCall] = {}
-        self._due: set[str] = set()
-        self._swept: set[str] = set()
-        self._wake = asyncio.Event()
+        self._due = Due()
+        self._swept = Due()  # apart, so that nobody who is due waits while thousands are looked at
+        self._told: dict[str, int] = {}
+        self._noting = asyncio.Event()
         self._slots: tuple[set[HeldCall], ...] = tuple(set() for _ in range(SLOTS))
         self._taken = itertools.count()
         self._closed = False
@@ -93,14 +121,21 @@ class Waiters:
 
     def look(self, hostname: str) -> None:
         """See soon whether there is something to tell this VM."""
-        if hostname in self._calls:
-            self._due.add(hostname)
-            self._wake.set()
+        call = self._calls.get(hostname)
+        if call and not call.over:
+            self._due.add((hostname,))
 
     def sweep(self) -> None:
         """Look at all: notifications may have been missed."""
-        self._swept |= self._calls.keys()
-        self._wake.set()
+        self._swept.add(self._calls)
+
+    async def tell(self, people: Iterable[Assignment]) -> None:
+        """Those whose VM waits here, by who has just committed what they say. Other processes are told by NOTIFY."""
+        await self._run_errands(
+            Errand(one.hostname, False, one.crd_code or None, one.pin, one.code_version)
+            for one in people
+            if one.status is AssignmentStatus.ACTIVE and one.hostname
+        )
 
     def close(self) -> None:
         """Break off all calls, and every new one at once: the process ends."""
@@ -109,36 +144,35 @@ class Waiters:
             call.break_off()
 
     async def run(self) -> None:
-        """For ever: tell those who have a person, free the seats of the others who are due, and bind.
+        """For ever: see to who is due, beside them to all who are swept, and note what they were told.
 
         Begins with all: a mistake that ended it has forgotten who was due.
         """
         self.sweep()
-        async with anyio.create_task_group() as binds:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                due = self._take_due()
-                if not due:
-                    continue
-                try:
-                    told = await self._tell(sorted(due))
-                    for pool in await self._free(sorted(due - told)) if due - told else ():
-                        binds.start_soon(self._bind, pool)
-                except UNREACHABLE as error:
-                    log.warning("waiters.database_away", due=len(due), error=str(error).strip())
-                    await anyio.sleep(RETRY_S)
-                    self._due |= due
-                    self._wake.set()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._see_to_all, self._due, 0.0, tasks)
+            tasks.start_soon(self._see_to_all, self._swept, PAUSE_S, tasks)
+            tasks.start_soon(self._note_all)
 
-    def _take_due(self) -> set[str]:
-        """All who are notified of, and beside them some of those who are swept."""
-        due, self._due = self._due, set()
-        while self._swept and len(due) < SWEPT:
-            due.add(self._swept.pop())
-        if self._swept:
-            self._wake.set()
-        return due & self._calls.keys()
+    async def _see_to_all(self, due: Due, pause_s: float, binds: TaskGroup) -> None:
+        while True:
+            await anyio.sleep(pause_s)
+            some = await due.take() & self._calls.keys()
+            try:
+                if some:
+                    await self._see_to(some, binds)
+            except UNREACHABLE as error:
+                log.warning("waiters.database_away", due=len(some), error=str(error).strip())
+                await anyio.sleep(RETRY_S)
+                due.add(some)
+
+    async def _see_to(self, some: set[str], binds: TaskGroup) -> None:
+        """Tell those who have a person, free the seats of the others, and bind."""
+        async with self._db.connection() as conn:
+            errands = await read_errands(conn, sorted(some))
+        others = some - await self._run_errands(errands)
+        for pool in await self._free(sorted(others)) if others else ():
+            binds.start_soon(self._bind, pool)
 
     async def _free(self, hostnames: Sequence[str]) -> set[str]:
         """VMs that ask are free unless somebody has them; the pools in which a seat came free."""
@@ -158,14 +192,12 @@ class Waiters:
         except UNREACHABLE as error:  # the controller's next tick binds, too
             log.warning("bind.failed", pool=pool, error=str(error).strip())
 
-    async def _tell(self, hostnames: Sequence[str]) -> set[str]:
+    async def _run_errands(self, errands: Iterable[Errand]) -> set[str]:
         """Who has a person is told; their names."""
-        async with self._db.connection() as conn:
-            errands = await read_errands(conn, hostnames)
         told = {e.hostname: e.code_version for e in errands if await self._run_errand(e) and e.code_version}
         if told:
-            async with self._db.connection() as conn:
-                await record_handed_over(conn, told)
+            self._told |= told
+            self._noting.set()
         return set(told)
 
     async def _run_errand(self, errand: Errand) -> bool:
@@ -177,6 +209,26 @@ class Waiters:
         if errand.crd_code is None or errand.pin is None:
             return False
         return await call.answer(render_command(errand.crd_code), errand.pin)
+
+    async def _note_all(self) -> None:
+        while True:
+            await self._noting.wait()
+            await anyio.sleep(NOTE_S)
+            await self.note()
+
+    async def note(self) -> None:
+        """Write down the numbers of the commands that VMs were told; no VM and no person waits for this."""
+        self._noting.clear()
+        told, self._told = self._told, {}
+        if not told:
+            return
+        try:
+            async with lazy_transaction(self._db) as conn:
+                await record_handed_over(conn, told)
+        except UNREACHABLE as error:
+            log.warning("waiters.unnoted", told=len(told), error=str(error).strip())
+            self._told = {**told, **self._told}
+            self._noting.set()
 
     async def beat(self) -> None:
         """For ever, each moment its share of the calls: a space, a contact, an end for the oldest."""

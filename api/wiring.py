@@ -76,7 +76,7 @@ def make_parts(settings: Settings, db: Db) -> Parts:
         collections=Collections(),
         contacts=contacts,
         desired=desired,
-        desk=Desk(db),
+        desk=Desk(db, waiters),
         door=Door(),
         feed=feed,
         followers=followers,

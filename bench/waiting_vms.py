@@ -1,7 +1,6 @@
 """Thousands of held `POST /vm_startup` calls in one process, as bare sockets that note when they were told their person."""
 
 import asyncio
-import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,13 +9,6 @@ from pathlib import Path
 from bench.load import render_call, send_all
 
 AT_ONCE = 200  # opened together; a fleet that boots does not come in one packet either
-
-
-def allow_many_files(most: int) -> None:
-    """Each connection is a file; children inherit the limit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def read_memory_kb(pid: int) -> float:

@@ -5,13 +5,13 @@ Used by `sandbox.up` alone; also sets up the sandbox's own process.
 
 import logging
 import os
-import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from api.open_files import allow_many_files
 from lablink.beside import find_part
 from sandbox.folder import Folder
 from sandbox.options import Options
@@ -20,7 +20,6 @@ from schemas.lab import Lab
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[1]
-FILES_WANTED = 16_384  # a held call takes one here and one in the API
 # Everything is near and made in seconds here, so it is looked at more often than in a cloud.
 QUICK = {
     "LABLINK_BUSY_LISTING_S": "2",
@@ -105,7 +104,4 @@ def prepare_process(log: Path) -> None:
         logger_factory=structlog.PrintLoggerFactory(stream),
     )
     logging.basicConfig(stream=stream, level=logging.WARNING)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    allow_many_files()

@@ -67,6 +67,17 @@ async def transaction(db: Db) -> AsyncIterator[Connection]:
         yield conn
 
 
+LAZILY = "SET LOCAL synchronous_commit = off"
+
+
+@asynccontextmanager
+async def lazy_transaction(db: Db) -> AsyncIterator[Connection]:
+    """The same without waiting for the disk: for what may be lost when PostgreSQL crashes within the next moment."""
+    async with transaction(db) as conn:
+        await conn.execute(LAZILY)
+        yield conn
+
+
 NOTIFY = "SELECT pg_notify(%s, %s)"
 
 

@@ -24,7 +24,7 @@ BODIES: dict[str, tuple[str, bytes]] = {
     "an unknown type": ("image/png", b"\x89PNG"),
     "a charset that is none": ("application/json; charset=klingon", b"{}"),
     "a form of its own": ("application/x-www-form-urlencoded", b"pool=%ff%00&num_vms=%ff&email=%c3%28"),
-    "ten megabytes": ("application/json", b'{"hostname": "' + b"a" * 10_000_000 + b'"}'),
+    "ten megabytes": ("application/json", b"a" * 10_000_000),
 }
 NAMES = (
     "..", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "a%00b", "%ff", "a%0d%0aX-Evil:%201", "'; DROP TABLE vm; --", "<script>", "a" * 4000,
@@ -56,6 +56,8 @@ async def test_no_body_makes_a_route_fail(dsn: str, monkeypatch: pytest.MonkeyPa
                 headers = {"Content-Type": content_type, "Accept": "application/json", **login}
                 answer = await http.request(method, fill(path, name), content=body, headers=headers)
                 check(answer, f"{method} {path} with {kind}")
+                if kind == "ten megabytes" and answer.status_code != 404:  # an id that is none leads nowhere
+                    assert answer.status_code == 413, f"{method} {path}: {answer.text}"
 
 
 def is_of_machines(path: str) -> bool:

@@ -1,13 +1,15 @@
 """No wake-up is lost: with the slow poll off, with LISTEN killed or half-open, for many at once; one LISTEN connection a process.
 
-Of the trials under a LISTEN that is killed at random there are a few; `LABLINK_TEST_WAKEUPS=2000` for as many.
+A process tells the VMs that wait in it itself, so here people mostly ask another one. Of the trials under a LISTEN that is killed at random
+there are a few; `LABLINK_TEST_WAKEUPS=2000` for as many.
 """
 
 import os
 import random
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -27,14 +29,23 @@ LISTENERS = (
 KILL_LISTEN = f"SELECT pid, pg_terminate_backend(pid) FROM ({LISTENERS}) AS listening"
 
 
+@asynccontextmanager
+async def two_processes(dsn: str, **settings: Any) -> AsyncIterator[tuple[World, World]]:
+    """One that holds the calls, and one that people ask: what it binds is heard by LISTEN alone."""
+    async with serving(dsn, slow_poll_s=0, **settings) as holding, serving(dsn, yaml=None, slow_poll_s=0) as asked:
+        yield holding, asked
+
+
 @contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """A PostgreSQL backend that does not run meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
+def stopped(pids: list[int]) -> Iterator[None]:
+    """PostgreSQL backends that do not run meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def test_poll_and_request_in_either_order_meet(dsn: str) -> None:
@@ -56,13 +67,13 @@ async def test_poll_and_request_in_either_order_meet(dsn: str) -> None:
 
 async def test_nothing_is_lost_while_listen_is_killed(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen, "RETRY_S", 0.1)
-    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as tasks:
+    async with two_processes(dsn) as (world, asked), anyio.create_task_group() as tasks:
         names = await world.add_vms(60)
         answers = await start_polls(world, names, tasks)
         for n in range(60):
             if n % 6 == 0:
                 await world.sql(KILL_LISTEN)
-            await world.request(f"user{n}@example.org")
+            await asked.request(f"user{n}@example.org")
         await eventually(lambda: len(answers) == 60)
         seats = await world.sql("SELECT hostname, pin FROM assignment")
         assert {name: answer.json()["pin"] for name, answer in answers.items()} == {
@@ -74,13 +85,13 @@ async def test_trials_under_a_listen_killed_at_random_lose_none_and_tell_no_othe
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listen, "RETRY_S", 0.02)
-    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as killing:
+    async with two_processes(dsn) as (world, asked), anyio.create_task_group() as killing:
         killed: list[int] = []
         killing.start_soon(kill_at_random, world, killed)
         told: dict[str, tuple[str, str]] = {}
         for first in range(1, TRIALS + 1, AT_ONCE):
             names = await world.add_vms(min(AT_ONCE, TRIALS + 1 - first), first=first)
-            await try_wake_ups(world, names, told)
+            await try_wake_ups(world, asked, names, told)
         killing.cancel_scope.cancel()
         people = await world.sql("SELECT hostname, pin, crd_code FROM assignment WHERE status = 'active'")
         assert told == {one["hostname"]: (one["pin"], one["crd_code"]) for one in people}
@@ -95,7 +106,7 @@ async def kill_at_random(world: World, killed: list[int]) -> None:
         killed += [row["pid"] for row in await world.sql(KILL_LISTEN) if row["pid"] not in killed]
 
 
-async def try_wake_ups(world: World, names: list[str], told: dict[str, tuple[str, str]]) -> None:
+async def try_wake_ups(world: World, asked: World, names: list[str], told: dict[str, tuple[str, str]]) -> None:
     """As many people as VMs, each at a moment of its own; done when each VM was told somebody."""
 
     async def poll(name: str) -> None:
@@ -105,7 +116,7 @@ async def try_wake_ups(world: World, names: list[str], told: dict[str, tuple[str
 
     async def ask(name: str) -> None:
         await anyio.sleep(random.uniform(0, 0.4))
-        assert (await world.request(f"{name}@example.org", name)).status_code in (200, 503)
+        assert (await asked.request(f"{name}@example.org", name)).status_code in (200, 503)
 
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
@@ -117,13 +128,13 @@ async def try_wake_ups(world: World, names: list[str], told: dict[str, tuple[str
 async def test_listen_behind_a_connection_that_goes_silent_costs_seconds(dsn: str) -> None:
     """With the real waits: silence is found by a statement that stays unanswered, and a new connection made."""
     assert listen.QUIET_S + listen.ANSWER_S + listen.RETRY_S <= 15
-    async with SilentProxy(dsn) as proxy, serving(dsn, slow_poll_s=0, database_dsn=proxy.dsn) as world:
+    async with SilentProxy(dsn) as proxy, two_processes(dsn, database_dsn=proxy.dsn) as (world, asked):
         async with anyio.create_task_group() as tasks:
             (name,) = await world.add_vms()
             answers = await start_polls(world, [name], tasks)
             assert proxy.happened == ["connected"]
             proxy.go_silent()
-            assert (await world.request("ada@example.org")).status_code == 200
+            assert (await asked.request("ada@example.org")).status_code == 200
             proxy.happened.append("asked")
             await eventually(lambda: answers)
             proxy.happened.append("told")
@@ -136,12 +147,11 @@ async def test_half_open_listen_is_found_and_replaced(dsn: str, monkeypatch: pyt
     """The server's side is stopped dead (SIGSTOP): the socket stays open and says nothing, as behind a broken NAT."""
     monkeypatch.setattr(listen, "QUIET_S", 0.5)
     monkeypatch.setattr(listen, "ANSWER_S", 0.5)
-    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as tasks:
+    async with two_processes(dsn) as (world, asked), anyio.create_task_group() as tasks:
         (name,) = await world.add_vms()
         answers = await start_polls(world, [name], tasks)
-        (listener,) = await world.sql(LISTENERS)
-        with stopped(listener["pid"]):
-            await world.request("ada@example.org")
+        with stopped([listener["pid"] for listener in await world.sql(LISTENERS)]):
+            await asked.request("ada@example.org")
             await eventually(lambda: answers)
         assert answers[name].json()["status"] == "success"
 
@@ -175,8 +185,18 @@ async def test_database_that_comes_back_is_found_again(dsn: str) -> None:
         await eventually(lambda: answers)
 
 
+async def test_who_binds_tells_the_vm_that_waits_in_the_same_process_without_listen(dsn: str) -> None:
+    async with serving(dsn, slow_poll_s=0) as world, anyio.create_task_group() as tasks:
+        (name,) = await world.add_vms()
+        answers = await start_polls(world, [name], tasks)
+        with stopped([listener["pid"] for listener in await world.sql(LISTENERS)]):
+            seat = (await world.request("ada@example.org")).json()
+            await eventually(lambda: answers)
+        assert answers[name].json()["pin"] == seat["pin"]
+
+
 async def test_request_at_one_process_wakes_the_call_held_by_another(dsn: str) -> None:
-    async with serving(dsn, slow_poll_s=0) as one, serving(dsn, yaml=None, slow_poll_s=0) as two:
+    async with two_processes(dsn) as (two, one):
         async with anyio.create_task_group() as tasks:
             (name,) = await one.add_vms()
             answers = await start_polls(two, [name], tasks)
