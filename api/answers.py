@@ -1,7 +1,9 @@
 """The shapes of `/api/v1`'s answers that are not nouns by themselves; what OpenAPI says of an answer is read off these."""
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import Field
 
 from schemas.decision import Action, Decision, Held, PoolOutlook
 from schemas.evidence import Evidence
@@ -25,7 +27,7 @@ class Page(Frozen, Generic[Item]):
 class Message(Frozen):
     """What was done, in a sentence."""
 
-    message: str
+    message: Annotated[str, Field(examples=["lablink-client-prod-7 is cordoned"])]
 
 
 class VmShown(VmFacts):

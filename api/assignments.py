@@ -12,6 +12,7 @@ from uuid import UUID
 
 from litestar import Request, Response, delete, get, post
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, FromQuery, JSONBody
@@ -30,7 +31,7 @@ from api.door import Door
 from api.errors import BadInputError, ConflictError, NotFoundError
 from api.fields import read_fields
 from api.followers import Followers, View
-from api.openapi import reading
+from api.openapi import EVENTS, answering_also, reading
 from api.paging import Limit, NumberCursor, page
 from api.parts import AnyDb, TheBinder, TheDesired, TheDoor, TheFollowers, TheSettings
 from schemas.access import Scope
@@ -178,7 +179,10 @@ async def post_extend(
     raise BadInputError(f"a session may end {LONGEST_AHEAD.days} days from now at the latest; extend it by less")
 
 
-@get("/api/v1/assignments/{assignment:uuid}")
+STANDS = {200: ResponseSpec(AssignmentView, description="How it stands now, or at each change.")}
+
+
+@get("/api/v1/assignments/{assignment:uuid}", operation_class=answering_also(EVENTS), responses=STANDS)
 async def get_assignment(
     request: AnyRequest, followers: TheFollowers, assignment: FromPath[UUID]
 ) -> Response[AssignmentView] | ServerSentEvent:

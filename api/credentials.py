@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from litestar import Request, delete, get, post, put
 from pydantic import ValidationError
 
 from api.admins import in_scope
+from api.answers import Message
 from api.aws_identity import ask_identity
 from api.aws_quotas import Quota, read_quotas
 from api.errors import BadInputError, ConflictError
@@ -16,6 +17,7 @@ from api.in_force import DesiredInForce
 from api.parts import AnyDb, TheCipher, TheDesired
 from schemas.access import Scope
 from schemas.credentials import AwsKeys, Credentials
+from schemas.frozen import Frozen
 from store.credentials import forget_credentials, put_credentials, read_credentials
 from store.db import Db, transaction
 from store.deployment import pin_account, read_deployment
@@ -29,44 +31,78 @@ HOME_REGION = "us-west-2"
 NONE_SET = "none is set; LabLink works with what AWS's tools find on its machine (environment, profile, instance role)"
 
 
+class KeysFacts(Frozen):
+    """What may be said of AWS keys: whose they are and since when, and of the key's id the last four characters."""
+
+    access_key_id: str
+    account_id: str
+    arn: str
+    region: str | None
+    temporary: bool
+    set_at: datetime
+    set_by: str
+
+
+class KeysInForce(KeysFacts):
+    """The keys that LabLink works with, and the account that the deployment lives in."""
+
+    set: Literal[True] = True
+    pinned_account_id: str | None
+
+
+class NoKeys(Frozen):
+    """None are set, and what that means."""
+
+    set: Literal[False] = False
+    pinned_account_id: str | None
+    message: str = NONE_SET
+
+
+class KeysAccepted(KeysFacts, Message):
+    """The keys that are in force from now on."""
+
+
+class KeysChecked(Message):
+    """What AWS says of the keys at this moment."""
+
+    account_id: str
+    arn: str
+
+
 @get("/credentials", scope=Scope.ADMIN)
-async def get_credentials(db: AnyDb, cipher: TheCipher) -> dict[str, Any]:
+async def get_credentials(db: AnyDb, cipher: TheCipher) -> KeysInForce | NoKeys:
     """Whose keys are in force, and since when; of the keys themselves the last four characters of the id."""
     return await show_keys(db, cipher)
 
 
-async def show_keys(db: Db, cipher: Cipher) -> dict[str, Any]:
+async def show_keys(db: Db, cipher: Cipher) -> KeysInForce | NoKeys:
     """What may be said of the keys that are set, or that none are."""
     async with db.connection() as conn:
         found = await read_credentials(conn, cipher)
         pinned = (await read_deployment(conn)).account_id
-    return {
-        "set": found is not None,
-        "pinned_account_id": pinned,
-        **(describe(found) if found else {"message": NONE_SET}),
-    }
+    return KeysInForce(pinned_account_id=pinned, **_list_facts(found)) if found else NoKeys(pinned_account_id=pinned)
 
 
-def describe(found: Credentials) -> dict[str, Any]:
-    """What of credentials may be said."""
-    said = found.model_dump(mode="json", exclude={"keys"})
+def _list_facts(found: Credentials) -> dict[str, Any]:
+    """The fields of `KeysFacts`."""
+    said = found.model_dump(exclude={"keys"})
     temporary = found.keys.session_token is not None
     return {**said, "access_key_id": found.keys.shown_id, "region": found.keys.region, "temporary": temporary}
 
 
 @put("/credentials", scope=Scope.ADMIN)
-async def put_keys(request: AnyRequest, db: AnyDb, desired: TheDesired, cipher: TheCipher) -> dict[str, Any]:
+async def put_keys(request: AnyRequest, db: AnyDb, desired: TheDesired, cipher: TheCipher) -> KeysAccepted:
     """Work with these keys from now on, once AWS has said whose they are. Another account than the deployment's is refused."""
     return await accept_keys(request, db, desired, cipher)
 
 
 @post("/api/admin/set-aws-credentials", status_code=200, guards=[in_scope], scope=Scope.ADMIN)
-async def post_set(request: AnyRequest, db: AnyDb, desired: TheDesired, cipher: TheCipher) -> dict[str, Any]:
+async def post_set(request: AnyRequest, db: AnyDb, desired: TheDesired, cipher: TheCipher) -> KeysAccepted:
     """As `PUT /api/v1/credentials`, for scripts of the older system."""
     return await accept_keys(request, db, desired, cipher)
 
 
-async def accept_keys(request: AnyRequest, db: Db, desired: DesiredInForce, cipher: Cipher) -> dict[str, Any]:
+async def accept_keys(request: AnyRequest, db: Db, desired: DesiredInForce, cipher: Cipher) -> KeysAccepted:
     """Checked before they are kept; all controllers are told, and use them with their next call."""
     keys = read_keys(await read_fields(request, WANTED))
     identity = await ask_identity(keys, await _choose_region(keys, desired))
@@ -82,7 +118,8 @@ async def accept_keys(request: AnyRequest, db: Db, desired: DesiredInForce, ciph
             )
         await put_credentials(conn, cipher, found)
         await write_event(conn, actor, SUBJECT, "CredentialsSet", f"{keys.shown_id} of {identity.arn}")
-    return {"message": f"LabLink works with {keys.shown_id} of {identity.arn} from now on", **describe(found)}
+    message = f"LabLink works with {keys.shown_id} of {identity.arn} from now on"
+    return KeysAccepted(message=message, **_list_facts(found))
 
 
 async def _choose_region(keys: AwsKeys | None, desired: DesiredInForce) -> str:
@@ -108,34 +145,34 @@ def read_keys(fields: Mapping[str, str]) -> AwsKeys:
 
 
 @delete("/credentials", status_code=200, scope=Scope.ADMIN)
-async def delete_credentials(request: AnyRequest, db: AnyDb) -> dict[str, str]:
+async def delete_credentials(request: AnyRequest, db: AnyDb) -> Message:
     """Forget the keys: from the next call on LabLink works with what AWS's tools find on its machine."""
     return await forget_keys(request, db)
 
 
 @post("/api/admin/unset-aws-credentials", status_code=200, guards=[in_scope], scope=Scope.ADMIN)
-async def post_unset(request: AnyRequest, db: AnyDb) -> dict[str, str]:
+async def post_unset(request: AnyRequest, db: AnyDb) -> Message:
     """As `DELETE /api/v1/credentials`, for scripts of the older system."""
     return await forget_keys(request, db)
 
 
-async def forget_keys(request: AnyRequest, db: Db) -> dict[str, str]:
+async def forget_keys(request: AnyRequest, db: Db) -> Message:
     """Harmless when none are set."""
     async with transaction(db) as conn:
         if not await forget_credentials(conn):
-            return {"message": f"nothing to forget: {NONE_SET}"}
+            return Message(message=f"nothing to forget: {NONE_SET}")
         message = "LabLink works with what AWS's tools find on its machine from now on"
         await write_event(conn, request.state.actor, SUBJECT, "CredentialsForgotten", message)
-    return {"message": f"the AWS keys are forgotten; {message}"}
+    return Message(message=f"the AWS keys are forgotten; {message}")
 
 
 @post("/credentials/check", status_code=200, scope=Scope.ADMIN)
-async def post_check(db: AnyDb, desired: TheDesired, cipher: TheCipher) -> dict[str, str]:
+async def post_check(db: AnyDb, desired: TheDesired, cipher: TheCipher) -> KeysChecked:
     """Ask AWS whose keys LabLink works with right now; the answer is of this moment."""
     return await check_keys(db, desired, cipher)
 
 
-async def check_keys(db: Db, desired: DesiredInForce, cipher: Cipher) -> dict[str, str]:
+async def check_keys(db: Db, desired: DesiredInForce, cipher: Cipher) -> KeysChecked:
     """Those that are set, else those that AWS's tools find. Raises BadInputError with what AWS has against them, or ConflictError."""
     keys, pinned = await _read_keys(db, cipher)
     identity = await ask_identity(keys, await _choose_region(keys, desired))
@@ -144,7 +181,7 @@ async def check_keys(db: Db, desired: DesiredInForce, cipher: Cipher) -> dict[st
             f"AWS takes these keys, but they are of account {identity.account_id} and this deployment lives in {pinned}; "
             "set keys of that account"
         )
-    return {**identity._asdict(), "message": f"AWS takes the keys: they are of {identity.arn}"}
+    return KeysChecked(message=f"AWS takes the keys: they are of {identity.arn}", **identity._asdict())
 
 
 async def _read_keys(db: Db, cipher: Cipher) -> tuple[AwsKeys | None, str | None]:

@@ -1,14 +1,15 @@
 """`/api/v1/desired`: the document in force, its versions, changes and roll-backs; and previews, which change nothing."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 from litestar import Request, Response, get, post, put
-from litestar.params import FromPath
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, HeaderParameter
 
 from api.answers import DecisionShown, DesiredShown, Page, VersionMade
 from api.errors import BadInputError
-from api.openapi import reading_text
+from api.openapi import answering_also, reading_text
 from api.paging import Limit, NumberCursor, page
 from api.parts import AnyDb, TheDesired, TheOutlook
 from api.shown import show_version
@@ -23,6 +24,10 @@ from store.desired import Change, append_version, list_versions, read_newest, re
 
 AnyRequest = Request[Any, Any, Any]
 ORIGIN = "lablink.yaml"
+IfMatch = Annotated[
+    str | None,
+    HeaderParameter(name="If-Match", description="The version that it was made from, as its `ETag` says it: 12."),
+]
 
 
 @get("/desired")
@@ -41,13 +46,16 @@ async def get_desired(request: AnyRequest, db: AnyDb) -> Response[DesiredShown]:
 
 
 WHOLE = reading_text("application/yaml", "The whole of lablink.yaml.")
-MAYBE = reading_text("application/yaml", "The whole of lablink.yaml; empty: the one in force.", required=False)
+MAYBE = answering_also(
+    "text/plain",
+    base=reading_text("application/yaml", "The whole of lablink.yaml; empty: the one in force.", required=False),
+)
 
 
 @put("/desired", operation_class=WHOLE, scope=Scope.ADMIN)
-async def put_desired(request: AnyRequest, db: AnyDb, desired: TheDesired) -> VersionMade:
+async def put_desired(request: AnyRequest, db: AnyDb, desired: TheDesired, if_match: IfMatch = None) -> VersionMade:
     """Put a YAML document in force. `If-Match` names the version that it was made from (0: none yet)."""
-    based_on = read_match(request.headers.get("if-match"))
+    based_on = read_match(if_match)
     parsed = await read_document(request)
     change = Change(parsed.text, parsed.lab, request.state.actor, "api")
     return await accept(db, desired, change, based_on)
@@ -110,7 +118,10 @@ async def post_rollback(request: AnyRequest, db: AnyDb, desired: TheDesired, num
     return await accept(db, desired, change, newest.version if newest else None)
 
 
-@post("/preview", status_code=200, operation_class=MAYBE, scope=Scope.READ)
+DECIDED = {200: ResponseSpec(DecisionShown, description="What would be done, with the reasons.")}
+
+
+@post("/preview", status_code=200, operation_class=MAYBE, responses=DECIDED, scope=Scope.READ)
 async def post_preview(request: AnyRequest, outlook: TheOutlook) -> Response[DecisionShown] | Response[str]:
     """What a document (or, with an empty body, the one in force) would make happen: JSON, or text for `Accept: text/plain`."""
     parsed = await read_document(request) if await request.body() else None

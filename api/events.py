@@ -5,10 +5,12 @@ from typing import Annotated, Any, TypedDict
 
 import anyio
 from litestar import Request, Response, get
+from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from api.answers import Page
+from api.openapi import EVENTS, answering_also
 from api.paging import Limit, NumberCursor, page
 from api.parts import AnyDb, TheFeed
 from api.signal import Signal
@@ -30,7 +32,10 @@ class Filters(TypedDict):
     pool: str | None
 
 
-@get("/events")
+LISTED = {200: ResponseSpec(Page[Event], description="In their order; as server-sent events for ever.")}
+
+
+@get("/events", operation_class=answering_also(EVENTS), responses=LISTED)
 async def get_events(
     request: Request[Any, Any, Any],
     db: AnyDb,

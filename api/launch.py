@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from litestar import Request, Response, post
+from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.response import Template
 
 from api.admins import in_scope
+from api.answers import Message
 from api.edits import edit_in_force, raise_size
 from api.errors import BadInputError, ConflictError
 from api.fields import read_values
@@ -24,7 +26,7 @@ from store.db import transaction
 
 AnyRequest = Request[Any, Any, Any]
 MOST = 1000
-DESTROYED = "an admin ended all VMs of the pool"
+REASON = "an admin ended all VMs of the pool"
 
 
 LAUNCH = reading(
@@ -40,7 +42,33 @@ DESTROY = reading(
 )
 
 
-@post("/api/launch", guards=[in_scope], status_code=200, operation_class=LAUNCH, scope=Scope.OPERATE)
+class Launched(Message):
+    """VMs were added to the declared size of a pool."""
+
+    pool: str
+    version: int
+
+
+class Destroyed(Message):
+    """Nothing is declared for these pools any more. `ended`: how many assignments that ended."""
+
+    pools: list[str]
+    ended: int
+    version: int
+
+
+LAUNCHED = {200: ResponseSpec(Launched, description="The version of the document that says so.")}
+DESTROYED = {200: ResponseSpec(Destroyed, description="The version of the document that says so.")}
+
+
+@post(
+    "/api/launch",
+    guards=[in_scope],
+    status_code=200,
+    operation_class=LAUNCH,
+    responses=LAUNCHED,
+    scope=Scope.OPERATE,
+)
 async def post_launch(request: AnyRequest, db: AnyDb, desired: TheDesired) -> Response[Any] | Template:
     """Add VMs to the declared size of a pool; of the only one, or of the one with this first type, when none is named."""
     fields = await read_values(request, "`num_vms` and perhaps `pool`")
@@ -48,7 +76,7 @@ async def post_launch(request: AnyRequest, db: AnyDb, desired: TheDesired) -> Re
     pool = _choose_pool(fields, await _read_lab(desired))
     version = await edit_in_force(db, desired, raise_size(pool, number), request.state.actor, _read_based_on(fields))
     message = f"{number} more VMs are declared for pool {pool}"
-    return _answer(request, {"message": message, "pool": pool, "version": version.version})
+    return _answer(request, Launched(message=message, pool=pool, version=version.version), [pool])
 
 
 def _read_number(fields: Mapping[str, Any]) -> int:
@@ -78,7 +106,14 @@ def _choose_pool(fields: Mapping[str, Any], lab: Lab) -> str:
     return found[0]
 
 
-@post("/destroy", guards=[in_scope], status_code=200, operation_class=DESTROY, scope=Scope.OPERATE)
+@post(
+    "/destroy",
+    guards=[in_scope],
+    status_code=200,
+    operation_class=DESTROY,
+    responses=DESTROYED,
+    scope=Scope.OPERATE,
+)
 async def post_destroy(request: AnyRequest, db: AnyDb, desired: TheDesired) -> Response[Any] | Template:
     """Declare size 0 and end the assignments: of the pools that are named, else of all. A browser has to `confirm` them by name."""
     fields = await read_values(request, "`pool` and `confirm`")
@@ -93,9 +128,9 @@ async def post_destroy(request: AnyRequest, db: AnyDb, desired: TheDesired) -> R
     ended = 0
     for pool in sorted(pools):
         async with transaction(db) as conn:
-            ended += await clear_pool(conn, pool, request.state.actor, DESTROYED)
+            ended += await clear_pool(conn, pool, request.state.actor, REASON)
     message = f"all VMs of {', '.join(pools) or 'no pool'} are ending"
-    return _answer(request, {"message": message, "pools": pools, "ended": ended, "version": version.version})
+    return _answer(request, Destroyed(message=message, pools=pools, ended=ended, version=version.version), pools)
 
 
 def _read_names(fields: Mapping[str, Any], field: str) -> list[str]:
@@ -117,11 +152,10 @@ async def _read_lab(desired: DesiredInForce) -> Lab:
     return in_force.lab
 
 
-def _answer(request: AnyRequest, body: dict[str, Any]) -> Response[Any] | Template:
+def _answer(request: AnyRequest, body: Launched | Destroyed, pools: list[str]) -> Response[Any] | Template:
     if wants_json(request):
         return Response(body)
-    pools = body.get("pools") or [body["pool"]]
-    return show_desk(request, "admin/done.html", message=body["message"], version=body["version"], pools=pools)
+    return show_desk(request, "admin/done.html", message=body.message, version=body.version, pools=pools)
 
 
 ROUTES = [post_launch, post_destroy]

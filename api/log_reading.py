@@ -6,15 +6,17 @@ from typing import Annotated, Any
 
 import anyio
 from litestar import Request, Response, get
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage, Stream
 
 from api.admins import admin_unless_public
 from api.errors import BadInputError, NotFoundError, NotNowError
 from api.log_feed import LogFeed
+from api.openapi import EVENTS, answering_also
 from api.parts import AnyDb, TheLogFeed
 from api.plain import plain as make_plain
-from schemas.logs import LogLine
+from schemas.logs import LogLine, LogPage, WholeLog
 from store.db import Db
 from store.vmlog_read import LogSpan, Search, TextPage, read_lines, read_span, read_text
 
@@ -29,10 +31,17 @@ Contains = Annotated[str, QueryParameter(max_length=200, description="Only lines
 PAGE = 500
 FIRST_LINES, MORE_LINES = 500, 5_000  # few at first, so that a reader sees something at once
 AT_ONCE_BYTES = 1_000_000
+# Litestar reads a union here, too, but its annotation does not say so.
+ANSWERS = {200: ResponseSpec(WholeLog | LogPage, description="The whole log, or the page that was asked for.")}  # type: ignore[arg-type]
 QUIET_S = 15.0  # a stream without news says so this often, so that proxies keep it
 
 
-@get("/api/vm-logs/{hostname:str}", guards=[admin_unless_public])
+@get(
+    "/api/vm-logs/{hostname:str}",
+    operation_class=answering_also("text/plain", EVENTS),
+    guards=[admin_unless_public],
+    responses=ANSWERS,
+)
 async def get_logs(
     request: AnyRequest,
     db: AnyDb,
@@ -93,18 +102,15 @@ class LogReader:
         self._hostname = hostname
         self._show = show
 
-    async def read_page(self, span: LogSpan, after: int, limit: int, search: Search) -> dict[str, Any]:
+    async def read_page(self, span: LogSpan, after: int, limit: int, search: Search) -> LogPage:
         async with self._db.connection() as conn:
             lines, last = await read_lines(conn, self._hostname, span, after=after, limit=limit, search=search)
-        return {
-            "hostname": self._hostname,
-            "items": [self._describe(line) for line in lines],
-            "next": last,
-            "more": last < span.number and last != after,
-        }
-
-    def _describe(self, line: LogLine) -> dict[str, Any]:
-        return {"number": line.number, "at": line.at, "line": self._show(line.line)}
+        return LogPage(
+            hostname=self._hostname,
+            items=[LogLine(number=line.number, at=line.at, line=self._show(line.line)) for line in lines],
+            next=last,
+            more=last < span.number and last != after,
+        )
 
     async def stream_json(self, span: LogSpan) -> AsyncIterator[bytes]:
         """The old system's answer, whose text may be large: `{"hostname", "logs": text or null}`."""
@@ -135,10 +141,10 @@ class LogReader:
             while not bell.closed:
                 rung = bell.mark()
                 page = await self.read_page(await find_span(self._db, self._hostname), after, PAGE, Search())
-                if page["items"]:
-                    after = page["next"]
-                    yield ServerSentEventMessage(data=json.dumps(page, default=str), id=after, event="lines")
-                if page["more"]:
+                if page.items:
+                    after = page.next
+                    yield ServerSentEventMessage(data=page.model_dump_json(), id=after, event="lines")
+                if page.more:
                     continue
                 with anyio.move_on_after(QUIET_S) as quiet:
                     await rung.wait()

@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
 from api.admins import SAFE, admin_unless_public, in_scope
+from api.openapi_examples import add_examples
 
 REF = "#/components/schemas/{model}"
 ERRORS = {
@@ -57,6 +58,7 @@ Mode = Literal["validation", "serialization"]
 MACHINES = frozenset({"callers", "intake"})
 """Parts that look at the token of a VM or of the log Lambda."""
 HTML = "text/html"
+EVENTS = "text/event-stream"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -138,6 +140,19 @@ def reading(base: type[Operation] = Operation, **fields: Schema) -> type[Operati
     return _with_body(base, RequestBody({kind: OpenAPIMediaType(schema) for kind in (FORM, "application/json")}))
 
 
+def answering_also(*kinds: str, base: type[Operation] = Operation) -> type[Operation]:
+    """An operation whose success comes as one of these media types, too, where its caller asks for that."""
+
+    @dataclass
+    class AnsweringAlso(base):  # type: ignore[valid-type, misc]
+        def __post_init__(self) -> None:
+            getattr(super(), "__post_init__", lambda: None)()
+            success = (self.responses or {})["200"]
+            success.content |= {kind: OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING)) for kind in kinds}
+
+    return AnsweringAlso
+
+
 def answering(kind: str) -> type[Operation]:
     """An operation whose success is this media type and nothing else."""
 
@@ -191,6 +206,7 @@ class Document(OpenAPI):
         _, described = models_json_schema([*self.models, (Failure, "validation")], ref_template=REF)
         document["components"]["schemas"] |= described["$defs"]
         document["paths"] |= HELD_CALL
+        add_examples(document)
         return document
 
 
@@ -259,6 +275,9 @@ def _choose_tag(path: str, logins: Sequence[str]) -> str:
 
 def _list_models(handler: HTTPRouteHandler) -> Iterator[tuple[type[BaseModel], Mode]]:
     yield from ((model, "serialization") for model in _inside(handler.parsed_return_field))
+    for answer in (handler.responses or {}).values():
+        of_answer = FieldDefinition.from_annotation(answer.data_container)
+        yield from ((model, "serialization") for model in _inside(of_answer) if model is not Failure)
     if handler.parsed_data_field:
         yield from ((model, "validation") for model in _inside(handler.parsed_data_field))
 

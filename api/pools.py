@@ -7,7 +7,7 @@ from litestar.params import FromPath, JSONBody
 from pydantic import BaseModel, ConfigDict
 
 from api.answers import Page, PoolDeclared, PoolShown, Retried, VersionMade
-from api.desired import read_match
+from api.desired import IfMatch, read_match
 from api.edits import BOUNDS, edit_in_force, edit_pool
 from api.errors import BadInputError, no_pool
 from api.outlook import Outlook, View
@@ -97,11 +97,16 @@ def _is_current(recorded: Any, decided: Any) -> bool:
 
 @patch("/pools/{name:str}", scope=Scope.OPERATE)
 async def patch_pool(
-    request: Request[Any, Any, Any], data: JSONBody[PoolChange], db: AnyDb, desired: TheDesired, name: FromPath[str]
+    request: Request[Any, Any, Any],
+    data: JSONBody[PoolChange],
+    db: AnyDb,
+    desired: TheDesired,
+    *,
+    name: FromPath[str],
+    if_match: IfMatch = None,
 ) -> VersionMade:
     """Declare another size, or `paused`: a new version of the document, comments kept. `If-Match` may name the version it is meant for."""
-    match = request.headers.get("if-match")
-    based_on = read_match(match) if match else None
+    based_on = read_match(if_match) if if_match else None
     return await edit_in_force(db, desired, edit_pool(name, data.fields()), request.state.actor, based_on)
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 import anyio
 from litestar import Response, get
 from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.params import FromPath
 from pydantic import ConfigDict
 
@@ -56,7 +57,12 @@ async def get_free_count(db: AnyDb) -> FreeCount:
         return FreeCount(count=await count_free(conn))
 
 
-BY_NAME = ResponseSpec(dict[str, str], description="Statuses by host name.", generate_examples=False)
+BY_NAME = ResponseSpec(
+    dict[str, str],
+    description="Statuses by host name.",
+    generate_examples=False,
+    examples=[Example(value={"lablink-client-prod-7": "running", "lablink-client-prod-8": "initializing"})],
+)
 
 
 @get("/api/vm-status", guards=[admin_unless_public], raises=[NotFoundError], responses={200: BY_NAME})

@@ -1,14 +1,17 @@
 """`POST /api/request_vm`: a person asks for a VM and gets it, or a place in line. HTML for people, JSON for programs."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from litestar import Request, Response, post
 from litestar.datastructures import Cookie
 from litestar.exceptions import HTTPException
+from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.response import Template
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.address import address_of
 from api.claim import check_claim, read_asked
@@ -23,14 +26,42 @@ from api.pages.people import show_form, show_seat
 from api.pages.shell import Wrong
 from api.parts import AnyDb, TheDesired, TheDesk, TheDoor, TheFollowers, TheSettings
 from schemas.assignment import Assignment, AssignmentStatus
+from schemas.frozen import Frozen
 from schemas.settings import Settings
 from store.assignment import Claim, read_other_pool
 from store.db import Db
 
 AnyRequest = Request[Any, Any, Any]
 KNOWN = "this email address has asked for a VM already; send the PIN that you were shown then, or use the same browser"
+IN_LINE = "no VM is free right now; you are in line, ask again in a moment"
 
 
+class Seated(Frozen):
+    """The VM, and the PIN to type when Chrome Remote Desktop asks for one."""
+
+    hostname: str
+    pin: Annotated[str, Field(examples=["482915"])]
+    status: Literal["assigned"] = "assigned"
+
+
+class Place(BaseModel):
+    """A place in line, or a VM that is held until a fresh command comes. The sentence stands alone while the database is away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error: Annotated[str, Field(examples=[IN_LINE])]
+    status: Literal["waiting", "offered"] | None = None
+    assignment: UUID | None = None
+    position: int | None = None
+    eta_s: int | None = None
+    offer_s: int | None = None
+    pin: str | None = None
+
+
+ANSWERS = {
+    200: ResponseSpec(Seated, description="A VM is the person's."),
+    503: ResponseSpec(Place, description="None is free: the request waits; ask again after `Retry-After` seconds."),
+}
 REQUEST = reading(
     ForPeopleToo,
     email=Schema(type=OpenAPIType.STRING, examples=["ada@example.org"]),
@@ -43,7 +74,7 @@ REQUEST = reading(
 )
 
 
-@post("/api/request_vm", status_code=200, operation_class=REQUEST)
+@post("/api/request_vm", status_code=200, operation_class=REQUEST, responses=ANSWERS)
 async def post_request(
     request: AnyRequest,
     *,
@@ -117,7 +148,7 @@ def answer_json(settings: Settings, assignment: Assignment, view: View | None) -
     """The seat, the offer or the place in line; either way the cookie that leads back to it."""
     if view is None or view.followed.assignment.status is AssignmentStatus.ACTIVE:
         seated = view.followed.assignment if view else assignment
-        body: dict[str, Any] = {"hostname": seated.hostname, "pin": seated.pin, "status": "assigned"}
+        body = Seated(hostname=seated.hostname or "", pin=seated.pin)
         return Response(body, status_code=200, cookies=[seat_cookie(settings, seated)])
     return Response(describe_place(view), status_code=503, headers=LATER, cookies=[seat_cookie(settings, assignment)])
 
@@ -136,21 +167,21 @@ def seat_cookie(settings: Settings, assignment: Assignment) -> Cookie:
     return make_cookie(secret, assignment.id, settings.secure)
 
 
-def describe_place(view: View) -> dict[str, Any]:
+def describe_place(view: View) -> Place:
     """The body of a 503 that means "wait", or "a VM is held for you, send a fresh command"."""
     assignment = view.followed.assignment
-    error = "no VM is free right now; you are in line, ask again in a moment"
+    error = IN_LINE
     if assignment.status is AssignmentStatus.OFFERED:
         error = "a VM is held for you; get a fresh command from Chrome Remote Desktop and send it"
-    return {
-        "error": error,
-        "status": assignment.status,
-        "assignment": str(assignment.id),
-        "position": view.followed.position,
-        "eta_s": view.eta_s,
-        "offer_s": view.followed.offer_s,
-        "pin": assignment.pin,
-    }
+    return Place(
+        error=error,
+        status="offered" if assignment.status is AssignmentStatus.OFFERED else "waiting",
+        assignment=assignment.id,
+        position=view.followed.position,
+        eta_s=view.eta_s,
+        offer_s=view.followed.offer_s,
+        pin=assignment.pin,
+    )
 
 
 async def refuse(db: Db, claim: Claim) -> ConflictError:

@@ -18,6 +18,7 @@ from schemas.access import Scope
 from schemas.document import parse_lab
 from schemas.frozen import Frozen
 from schemas.lab import Lab
+from schemas.simulation import Report
 
 ORIGIN = "lablink.yaml"
 BUSY = Lock()
@@ -28,11 +29,11 @@ class Wanted(Frozen):
     """`yaml` empty: the document in force. `plan` as `schemas.simulation.Plan`; what is left out has its default."""
 
     yaml: str = Field(default="", max_length=1_000_000)
-    plan: dict[str, Any] = {}
+    plan: dict[str, Any] = Field(default={}, examples=[{"days": 1, "arrivals": {"client": 40}, "fail": {"g4dn": 0.6}}])
 
 
 @post("/simulate", status_code=200, scope=Scope.READ)
-async def post_simulate(data: JSONBody[Wanted], desired: TheDesired) -> dict[str, Any]:
+async def post_simulate(data: JSONBody[Wanted], desired: TheDesired) -> Report:
     """People, waits, seats ready by when, refusals, VM-hours and cost, pool by pool, with samples for a plot.
 
     Lived through in a process of its own: what reckons for seconds must not hold up the waiting VMs.
@@ -42,12 +43,11 @@ async def post_simulate(data: JSONBody[Wanted], desired: TheDesired) -> dict[str
         raise NotNowError("another rehearsal is under way; try again in a moment")
     try:
         plan = read_plan(lab, data.plan, datetime.now(UTC))
-        report = await to_process.run_sync(rehearse_plan, lab, plan, cancellable=True)
+        return await to_process.run_sync(rehearse_plan, lab, plan, cancellable=True)
     except (NoPlan, TooLarge) as error:
         raise BadInputError(str(error)) from None
     finally:
         BUSY.release()
-    return report.model_dump(mode="json")
 
 
 async def _read_lab(text: str, desired: DesiredInForce) -> Lab:

@@ -7,7 +7,9 @@ from litestar import Request, get, post
 from litestar.params import FromPath, JSONBody
 from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
 
+from api.answers import Message
 from api.parts import TheIntake
+from schemas.frozen import Frozen
 from schemas.vm import GpuHealth, VmStatus
 from store.assignment import record_delivered
 from store.vm import Report
@@ -75,6 +77,13 @@ class Heartbeat(BaseModel):
     reclaim_at: AwareDatetime | None = Field(default=None, description="When AWS takes this spot instance back.")
 
 
+class ClientTold(Frozen):
+    """What the reporter asks for: the number of the newest command, 0 without a person."""
+
+    code_version: int
+    assigned: bool
+
+
 class Times(BaseModel):
     """Body of `POST /api/vm-metrics/{hostname}`: instants in epoch seconds, durations in seconds, gauges beside them."""
 
@@ -118,52 +127,50 @@ def _instant(epoch_s: float | None) -> datetime | None:
 
 
 @post("/api/vm-status", status_code=200)
-async def post_status(request: AnyRequest, data: JSONBody[StatusReport], intake: TheIntake) -> dict[str, str]:
+async def post_status(request: AnyRequest, data: JSONBody[StatusReport], intake: TheIntake) -> Message:
     """A VM says how far it is."""
     caller = await intake.callers.hear_vm(request, data.hostname)
     await intake.reports.write(Report(data.hostname, status=data.status), caller)
-    return {"message": f"status of {data.hostname} is {data.status}"}
+    return Message(message=f"status of {data.hostname} is {data.status}")
 
 
 @post("/api/update_inuse_status", status_code=200)
-async def post_use(request: AnyRequest, data: JSONBody[UseReport], intake: TheIntake) -> dict[str, str]:
+async def post_use(request: AnyRequest, data: JSONBody[UseReport], intake: TheIntake) -> Message:
     """A VM says whether its person uses the software."""
     caller = await intake.callers.hear_vm(request, data.hostname)
     await intake.reports.write(Report(data.hostname, in_use=data.in_use), caller)
-    return {"message": f"{data.hostname} is {'in use' if data.in_use else 'not in use'}"}
+    return Message(message=f"{data.hostname} is {'in use' if data.in_use else 'not in use'}")
 
 
 @post("/api/gpu_health", status_code=200)
-async def post_gpu(request: AnyRequest, data: JSONBody[GpuReport], intake: TheIntake) -> dict[str, str]:
+async def post_gpu(request: AnyRequest, data: JSONBody[GpuReport], intake: TheIntake) -> Message:
     """A VM says how its GPU is."""
     caller = await intake.callers.hear_vm(request, data.hostname, data.gauges())
     await intake.reports.write(Report(data.hostname, gpu_health=data.gpu_status), caller)
-    return {"message": f"GPU of {data.hostname} is {data.gpu_status}"}
+    return Message(message=f"GPU of {data.hostname} is {data.gpu_status}")
 
 
 @post("/api/vm-metrics/{hostname:str}", status_code=200)
-async def post_times(
-    request: AnyRequest, hostname: FromPath[str], data: JSONBody[Times], intake: TheIntake
-) -> dict[str, str]:
+async def post_times(request: AnyRequest, hostname: FromPath[str], data: JSONBody[Times], intake: TheIntake) -> Message:
     """A VM says how long its start took, and its gauges."""
     await intake.callers.hear_vm(request, hostname, data.gauges())
     report = data.report(hostname)
     if report != Report(hostname):
         await intake.reports.write(report)
-    return {"message": f"times of {hostname} are noted"}
+    return Message(message=f"times of {hostname} are noted")
 
 
 @get("/api/v1/client/{hostname:str}")
-async def get_client(request: AnyRequest, hostname: FromPath[str], intake: TheIntake) -> dict[str, Any]:
+async def get_client(request: AnyRequest, hostname: FromPath[str], intake: TheIntake) -> ClientTold:
     """For the reporter: the number of the newest command (0 without a person) and whether the VM has a person."""
     caller = await intake.callers.check_vm(request, hostname)
-    return {"code_version": caller.code_version or 0, "assigned": caller.code_version is not None}
+    return ClientTold(code_version=caller.code_version or 0, assigned=caller.code_version is not None)
 
 
 @post("/api/v1/client/{hostname:str}/heartbeat", status_code=200)
 async def post_heartbeat(
     request: AnyRequest, hostname: FromPath[str], data: JSONBody[Heartbeat], intake: TheIntake
-) -> dict[str, str]:
+) -> Message:
     """The reporter lives, and what it sees. One that says nothing new costs no transaction of its own."""
     caller = await intake.callers.hear_vm(request, hostname, data.gauges)
     await intake.reports.write(Report(hostname, in_use=data.in_use, reporter=True, reclaim_at=data.reclaim_at), caller)
@@ -171,7 +178,7 @@ async def post_heartbeat(
     if seen is not None and caller.delivered_version is not None and seen > caller.delivered_version:
         async with intake.db.connection() as conn:
             await record_delivered(conn, hostname, seen)
-    return {"message": "heard"}
+    return Message(message="heard")
 
 
 ROUTES = [post_status, post_use, post_gpu, post_times, get_client, post_heartbeat]

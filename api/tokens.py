@@ -6,10 +6,11 @@ from litestar import Request, delete, get, post
 from litestar.params import FromPath, JSONBody
 from pydantic import Field
 
+from api.answers import Message, Page
 from api.api_tokens import ApiTokens, digest_of, draw_token
 from api.errors import ConflictError, NotFoundError
 from api.parts import AnyDb, TheApiTokens
-from schemas.access import Scope
+from schemas.access import ApiToken, Scope
 from schemas.frozen import Frozen
 from schemas.values import PositiveDuration
 from store.api_token import create_token, list_tokens, revoke_token
@@ -28,23 +29,26 @@ class NewToken(Frozen):
     expires_in: PositiveDuration | None = None
 
 
+class TokenMade(ApiToken):
+    """A new token with its text, which is shown this once and stored nowhere."""
+
+    token: Annotated[str, Field(examples=["lablink_EXAMPLE"])]
+
+
 @get("/tokens", scope=Scope.ADMIN)
-async def get_tokens(db: AnyDb) -> dict[str, Any]:
+async def get_tokens(db: AnyDb) -> Page[ApiToken]:
     """All tokens by name, without their texts."""
     async with db.connection() as conn:
-        tokens = await list_tokens(conn)
-    return {"items": [token.model_dump(mode="json") for token in tokens], "next": None}
+        return Page(items=await list_tokens(conn), next=None)
 
 
 @post("/tokens", status_code=200, scope=Scope.ADMIN)
-async def post_token(
-    request: AnyRequest, data: JSONBody[NewToken], db: AnyDb, api_tokens: TheApiTokens
-) -> dict[str, Any]:
+async def post_token(request: AnyRequest, data: JSONBody[NewToken], db: AnyDb, api_tokens: TheApiTokens) -> TokenMade:
     """Make a token. `token` is its text, which is shown this once and stored nowhere."""
     return await make_token(db, api_tokens, request.state.actor, data)
 
 
-async def make_token(db: Db, api_tokens: ApiTokens, actor: str, data: NewToken) -> dict[str, Any]:
+async def make_token(db: Db, api_tokens: ApiTokens, actor: str, data: NewToken) -> TokenMade:
     """The token with its text. Raises ConflictError where the name is taken."""
     text = draw_token()
     async with transaction(db) as conn:
@@ -54,14 +58,14 @@ async def make_token(db: Db, api_tokens: ApiTokens, actor: str, data: NewToken) 
         until = f"until {made.expires_at:%Y-%m-%d %H:%M} UTC" if made.expires_at else "until it is revoked"
         await write_event(conn, actor, f"token/{made.name}", "TokenCreated", f"may {made.scope}, {until}")
     api_tokens.forget()
-    return {"token": text, **made.model_dump(mode="json")}
+    return TokenMade(token=text, **dict(made))
 
 
 @delete("/tokens/{name:str}", status_code=200, scope=Scope.ADMIN)
-async def delete_token(request: AnyRequest, db: AnyDb, api_tokens: TheApiTokens, name: FromPath[str]) -> dict[str, str]:
+async def delete_token(request: AnyRequest, db: AnyDb, api_tokens: TheApiTokens, name: FromPath[str]) -> Message:
     """Revoke a token: from now on it opens nothing, in no process."""
     await revoke(db, api_tokens, request.state.actor, name)
-    return {"message": f"token {name} is revoked"}
+    return Message(message=f"token {name} is revoked")
 
 
 async def revoke(db: Db, api_tokens: ApiTokens, actor: str, name: str) -> None:

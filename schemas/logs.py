@@ -11,3 +11,19 @@ class LogLine(Frozen):
     number: int
     at: datetime
     line: str
+
+
+class LogPage(Frozen):
+    """Some lines in the order in which they came in; `next` is `after` of the following page, `more` whether it has any yet."""
+
+    hostname: str
+    items: list[LogLine]
+    next: int
+    more: bool
+
+
+class WholeLog(Frozen):
+    """The lines as one text, in the order of their times; null while there is none."""
+
+    hostname: str
+    logs: str | None

@@ -52,7 +52,7 @@ async def post_credentials(request: AnyRequest, db: AnyDb, desired: TheDesired, 
         done = await accept_keys(request, db, desired, cipher)
     except HTTPException as error:
         return await _show(request, db, desired, cipher, error)
-    return say(HERE, sentence(done["message"]))
+    return say(HERE, sentence(done.message))
 
 
 @post(f"{HERE}/check", status_code=200, include_in_schema=False)
@@ -62,14 +62,14 @@ async def post_check(request: AnyRequest, db: AnyDb, desired: TheDesired, cipher
         done = await check_keys(db, desired, cipher)
     except HTTPException as error:
         return await _show(request, db, desired, cipher, error)
-    return say(HERE, sentence(done["message"]))
+    return say(HERE, sentence(done.message))
 
 
 @post(f"{HERE}/forget", status_code=200, include_in_schema=False)
 async def post_forget(request: AnyRequest, db: AnyDb) -> Response[Any]:
     """Back to what AWS's tools find on the machine."""
     done = await forget_keys(request, db)
-    return say(HERE, sentence(done["message"]))
+    return say(HERE, sentence(done.message))
 
 
 ROUTES = [get_credentials, get_quotas, post_credentials, post_check, post_forget]

@@ -127,7 +127,7 @@ async def plot_starts(db: Db) -> Plot:
 async def plot_gauges(db: Db, hostname: str) -> Plot:
     """How busy one VM was, in percent."""
     found = await read_series(db, hostname)
-    points = {name: dict(found["series"].get(name, ())) for name, _, _ in GAUGES}
+    points = {name: dict(found.series.get(name, ())) for name, _, _ in GAUGES}
     instants = sorted({at for series in points.values() for at in series})
     lines = [Line(label, colour, [points[name].get(at) for at in instants]) for name, label, colour in GAUGES]
     told = [line for line in lines if line.newest is not None]
