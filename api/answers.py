@@ -53,8 +53,18 @@ class VmExplained(VmDetailed):
     events: list[Event]
 
 
+class Warned(Frozen):
+    """What the person of a VM was told: why and when the session is going to end, or what is the matter."""
+
+    hostname: str
+    warning: str
+    ends_at: datetime | None
+
+
 class PoolShown(PoolOutlook):
-    """A pool as decided: figures, conditions, what happens next and what is held back."""
+    """A pool as decided: figures, conditions, whose person was warned, what happens next and what is held back."""
+
+    warned: tuple[Warned, ...]
 
     held: list[Held]
     actions: list[Action]

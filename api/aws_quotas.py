@@ -3,31 +3,19 @@
 Asked of Service Quotas and EC2 in a worker thread when somebody looks; what AWS does not say is a sentence, never a number.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import anyio
 
 from api.aws_identity import Clients, open_clients
+from controller.decide.quota_need import quota_of
 from schemas.credentials import AwsKeys
 from schemas.frozen import Frozen
 from schemas.lab import Demand, Lab
 from schemas.lab_pool import Pool
 
-# https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html: family, on-demand quota, spot quota
-FAMILIES = (
-    (r"(g|gr|vt)\d", "G and VT", "L-DB2E81BA", "L-3819A6DF"),
-    (r"p[2-4]", "P2 to P4", "L-417A185B", "L-7212CCBC"),
-    (r"p\d", "P5 and newer", "L-417A185B", "L-C4BD4855"),
-    (r"inf\d", "Inf", "L-1945791B", "L-B5D1601B"),
-    (r"trn\d", "Trn", "L-2C3B7624", "L-6B0D517C"),
-    (r"dl\d", "DL", "L-6E869C2A", "L-85EED4F7"),
-    (r"f\d", "F", "L-74FC7D96", "L-88CF9481"),
-    (r"x\d", "X", "L-7295265B", "L-E3A00192"),
-    (r"(a|c|d|h|i|im|is|m|r|t|z)\d", "Standard (A, C, D, H, I, M, R, T, Z)", "L-1216C47A", "L-34B43A08"),
-)
 MAY_LIMIT, MAY_TYPES = "servicequotas:GetServiceQuota", "ec2:DescribeInstanceTypes"
 DENIED = "AWS does not tell these keys: they lack the permission {permission}; allow it, or look in its console"
 KEYS = "AWS does not accept the keys ({code}); check them, or set others"
@@ -85,10 +73,8 @@ def find_quotas(lab: Lab) -> dict[Key, list[str]]:
 
 
 def _find_quota(pool: Pool) -> Key | None:
-    for pattern, family, on_demand, spot in FAMILIES:
-        if re.match(pattern, pool.instance_type[0]):
-            return pool.region, family, pool.market, spot if pool.market == "spot" else on_demand
-    return None
+    family, code = quota_of(pool)
+    return (pool.region, family, pool.market, code) if code else None
 
 
 def count_most(lab: Lab, name: str) -> int:
@@ -97,6 +83,20 @@ def count_most(lab: Lab, name: str) -> int:
     usual = pool.size.max if isinstance(pool.size, Demand) else pool.size
     seats = [course.seats for course in lab.courses.values() if course.pool == name]
     return max([usual, *(window.size for window in pool.schedule)]) + max(seats, default=0)
+
+
+Limit = tuple[float | None, str]
+"""vCPUs, or None and why that is not known."""
+
+
+async def read_limits(keys: AwsKeys | None, quotas: Collection[tuple[str, str]]) -> dict[tuple[str, str], Limit]:
+    """What AWS allows, by region and code of the quota."""
+
+    def ask() -> dict[tuple[str, str], Limit]:
+        clients = open_clients(keys)
+        return {(region, code): _read_limit(clients, region, code) for region, code in quotas}
+
+    return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
 
 
 async def read_quotas(keys: AwsKeys | None, lab: Lab) -> list[Quota]:
@@ -115,13 +115,18 @@ def _read_one(clients: Clients, lab: Lab, key: Key, pools: list[str]) -> Quota:
     for name in pools:
         most[lab.pools[name].instance_type[0]] += count_most(lab, name)
     told = {"region": region, "pools": ", ".join(pools)}
-    limit, why = _ask(lambda: _ask_limit(clients("service-quotas", region), code), told | {"permission": MAY_LIMIT})
+    limit, why = _read_limit(clients, region, code)
     vcpus, also = _ask(lambda: _ask_vcpus(clients("ec2", region), list(most)), told | {"permission": MAY_TYPES})
     wanted = (
         sum(number * vcpus[kind] for kind, number in most.items()) if vcpus and vcpus.keys() >= most.keys() else None
     )
     why = "; ".join(dict.fromkeys(filter(None, (why, also))))
     return Quota(region=region, family=family, market=market, limit=limit, wanted=wanted, pools=pools, why=why)
+
+
+def _read_limit(clients: Clients, region: str, code: str) -> Limit:
+    told = {"region": region, "permission": MAY_LIMIT, "pools": "the pool"}
+    return _ask(lambda: _ask_limit(clients("service-quotas", region), code), told)
 
 
 def _ask(call: Callable[[], Any], told: Mapping[str, str]) -> tuple[Any, str]:

@@ -23,6 +23,11 @@ HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
+def is_hostname(text: str) -> bool:
+    """Whether it is worth a query: PostgreSQL refuses some characters."""
+    return HOSTNAME.fullmatch(text) is not None
+
+
 class Callers:
     """Checks calls of VMs; those that come at once share one query."""
 
@@ -39,6 +44,9 @@ class Callers:
     def address_of(self, connection: AnyConnection) -> str:
         return address_of(connection, self._settings.trusted_proxies)
 
+    def token_of(self, hostname: str, token_version: int) -> str:
+        return vm_token(self._secret, hostname, token_version)
+
     async def hear_vm(
         self, connection: AnyConnection, hostname: str, gauges: Mapping[str, float] | None = None
     ) -> Caller:
@@ -53,7 +61,7 @@ class Callers:
         by_name = await self._by_name()
         if token is None and not by_name:
             raise NotAuthorizedException("this needs the VM's token (Authorization: Bearer)", headers=CHALLENGE)
-        caller = await self._read(hostname) if HOSTNAME.fullmatch(hostname) else None
+        caller = await self._read(hostname) if is_hostname(hostname) else None
         if caller is None:
             raise NotFoundError(f"there is no VM {hostname!r}")
         if by_name:

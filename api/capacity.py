@@ -7,9 +7,11 @@ from litestar import get
 from litestar.params import FromQuery
 
 from api.answers import Page
-from api.parts import TheOutlook
+from api.aws_quotas import Limit, read_limits
+from api.credentials import read_keys_in_force
+from api.parts import AnyDb, TheCipher, TheOutlook
 from controller.decide.capacity import remembered_until
-from controller.decide.quota_need import find_needs
+from controller.decide.quota_need import QuotaNeed, find_needs
 from schemas.frozen import Frozen
 from schemas.snapshot import Snapshot
 
@@ -61,10 +63,14 @@ def list_places(seen: Snapshot) -> list[CapacityPlace]:
     return found
 
 
+UNKNOWN: Limit = (None, "its quota is not known here")
+
+
 class QuotaNeeded(Frozen):
     """vCPUs that the week may ask of one of the account's quotas; `code` is its code in Service Quotas, empty where it is not known here.
 
-    `used_up`: AWS has lately refused a VM of these pools for want of quota.
+    `limit`: vCPUs that AWS allows now, or null and `why` that is not known. `used_up`: AWS has lately refused a VM of these pools for want
+    of quota.
     """
 
     region: str
@@ -74,26 +80,36 @@ class QuotaNeeded(Frozen):
     vcpus: int
     pools: list[str]
     used_up: bool
+    limit: float | None
+    why: str
 
 
 @get("/capacity/week")
-async def get_needs(outlook: TheOutlook) -> Page[QuotaNeeded]:
-    """What the declared sizes, windows and courses of the next seven days need at most."""
+async def get_needs(outlook: TheOutlook, db: AnyDb, cipher: TheCipher) -> Page[QuotaNeeded]:
+    """What the declared sizes, windows and courses of the next seven days need at most, beside what AWS allows now (asked of Service Quotas)."""
     seen = (await outlook.read()).snapshot
     short = {place.pool for place in list_places(seen) if place.cause == "quota"}
+    found = find_needs(seen.lab, seen.now)
+    keys, _ = await read_keys_in_force(db, cipher)
+    limits = await read_limits(keys, {(one.region, one.code) for one in found if one.code})
     needs = [
-        QuotaNeeded(
-            region=need.region,
-            market=need.market,
-            quota=need.quota,
-            code=need.code,
-            vcpus=need.vcpus,
-            pools=list(need.pools),
-            used_up=bool(short & set(need.pools)),
-        )
-        for need in find_needs(seen.lab, seen.now)
+        _weigh(need, limits.get((need.region, need.code), UNKNOWN), bool(short & set(need.pools))) for need in found
     ]
     return Page(items=needs, next=None)
+
+
+def _weigh(need: QuotaNeed, limit: Limit, used_up: bool) -> QuotaNeeded:
+    return QuotaNeeded(
+        region=need.region,
+        market=need.market,
+        quota=need.quota,
+        code=need.code,
+        vcpus=need.vcpus,
+        pools=list(need.pools),
+        used_up=used_up,
+        limit=limit[0],
+        why=limit[1],
+    )
 
 
 ROUTES = [get_capacity, get_needs]

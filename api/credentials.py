@@ -174,7 +174,7 @@ async def post_check(db: AnyDb, desired: TheDesired, cipher: TheCipher) -> KeysC
 
 async def check_keys(db: Db, desired: DesiredInForce, cipher: Cipher) -> KeysChecked:
     """Those that are set, else those that AWS's tools find. Raises BadInputError with what AWS has against them, or ConflictError."""
-    keys, pinned = await _read_keys(db, cipher)
+    keys, pinned = await read_keys_in_force(db, cipher)
     identity = await ask_identity(keys, await _choose_region(keys, desired))
     if pinned and pinned != identity.account_id:
         raise ConflictError(
@@ -184,7 +184,8 @@ async def check_keys(db: Db, desired: DesiredInForce, cipher: Cipher) -> KeysChe
     return KeysChecked(message=f"AWS takes the keys: they are of {identity.arn}", **identity._asdict())
 
 
-async def _read_keys(db: Db, cipher: Cipher) -> tuple[AwsKeys | None, str | None]:
+async def read_keys_in_force(db: Db, cipher: Cipher) -> tuple[AwsKeys | None, str | None]:
+    """Those that are set (None: what AWS's tools find), and the account that the deployment lives in."""
     async with db.connection() as conn:
         found = await read_credentials(conn, cipher)
         return found.keys if found else None, (await read_deployment(conn)).account_id
@@ -198,7 +199,7 @@ async def get_quotas(db: AnyDb, desired: TheDesired, cipher: TheCipher) -> list[
 
 async def look_up_quotas(db: Db, desired: DesiredInForce, cipher: Cipher) -> list[Quota]:
     """Asks AWS anew. Empty while nothing is declared."""
-    in_force, (keys, _) = await desired.read(), await _read_keys(db, cipher)
+    in_force, (keys, _) = await desired.read(), await read_keys_in_force(db, cipher)
     return await read_quotas(keys, in_force.lab) if in_force else []
 
 

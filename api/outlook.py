@@ -19,6 +19,7 @@ from schemas.decision import Decision, Judgement
 from schemas.lab import Lab
 from schemas.pool import PoolRow
 from schemas.snapshot import Listing, Snapshot
+from schemas.vm import Vm
 from store.db import Db
 from store.deployment import read_deployment
 from store.lease import is_led
@@ -36,6 +37,7 @@ class View:
     decision: Decision
     fresh_until: float
     judged: Mapping[str, Judgement] = field(default_factory=dict)  # by host name
+    warned: Mapping[str, Sequence[Vm]] = field(default_factory=dict)  # VMs whose person was told something, by pool
 
 
 class Outlook:
@@ -72,7 +74,7 @@ class Outlook:
         decision = await to_thread.run_sync(decide, snapshot)
         now = monotonic()
         judged = {one.subject: one for one in decision.judgements}
-        self._view = View(snapshot, decision, now + max(FRESH_S, (now - began) / SHARE), judged)
+        self._view = View(snapshot, decision, now + max(FRESH_S, (now - began) / SHARE), judged, _list_warned(snapshot))
         return [self._view] * len(askers)
 
     async def _snapshot(self) -> Snapshot:
@@ -111,3 +113,11 @@ def find_unseen(seen: Snapshot) -> set[str]:
     """Regions of which the controller has said, in a condition of a pool there, that it could not list them."""
     observed = {name: row.conditions.get("Observed") for name, row in seen.pools.items()}
     return {pool.region for name, pool in seen.lab.pools.items() if (one := observed.get(name)) and not one.status}
+
+
+def _list_warned(snapshot: Snapshot) -> dict[str, list[Vm]]:
+    warned: dict[str, list[Vm]] = {}
+    for vm in snapshot.vms:
+        if vm.warning:
+            warned.setdefault(vm.pool, []).append(vm)
+    return warned

@@ -6,7 +6,7 @@ from litestar import Request, get, patch, post
 from litestar.params import FromPath, JSONBody
 from pydantic import BaseModel, ConfigDict
 
-from api.answers import Page, PoolDeclared, PoolShown, Retried, VersionMade
+from api.answers import Page, PoolDeclared, PoolShown, Retried, VersionMade, Warned
 from api.desired import IfMatch, read_match
 from api.edits import BOUNDS, edit_in_force, edit_pool
 from api.errors import BadInputError, no_pool
@@ -17,7 +17,7 @@ from controller.decide.work import BROKEN
 from schemas.access import Scope
 from schemas.decision import Judgement
 from schemas.values import Flag, Size
-from schemas.vm import Bucket
+from schemas.vm import Bucket, Vm
 from schemas.yaml_hidden import HIDDEN
 from store.assignment import RECONCILE, release_vm
 from store.db import Connection, Db, notify, transaction
@@ -86,9 +86,14 @@ def describe_pool(view: View, name: str) -> PoolShown:
         conditions |= {kind: old for kind, old in row.conditions.items() if _is_current(old, conditions.get(kind))}
     return PoolShown(
         **dict(outlook) | {"conditions": tuple(conditions.values())},
+        warned=[_show_warned(vm) for vm in view.warned.get(name, ())],
         held=[held for held in view.decision.held if held.pool == name],
         actions=[action for action in view.decision.actions if action.pool == name],
     )
+
+
+def _show_warned(vm: Vm) -> Warned:
+    return Warned(hostname=vm.hostname, warning=vm.warning, ends_at=vm.warning_ends_at)
 
 
 def _is_current(recorded: Any, decided: Any) -> bool:
@@ -143,7 +148,10 @@ async def _give_up(conn: Connection, pool: str, broken: Judgement, actor: str) -
     if await drain_seat(conn, pool, broken.subject):
         return True
     lost = broken.bucket is Bucket.LOST
-    return lost and await release_vm(conn, pool, broken.subject, actor, f"its VM is lost: {broken.reason}")
+    if not lost:
+        return False
+    reason = f"its VM is lost: {broken.reason}"
+    return await release_vm(conn, pool, broken.subject, actor, reason, renew=False) is not None
 
 
 ROUTES = [get_pools, get_pool, patch_pool, post_retry]

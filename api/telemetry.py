@@ -1,21 +1,27 @@
 """What client VMs post of themselves: status, use, GPU, start-up times; and the calls of our reporter. Bearer token of the VM."""
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from litestar import Request, get, post
+from litestar.exceptions import PermissionDeniedException
 from litestar.params import FromPath, JSONBody
 from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
 
 from api.answers import Message
+from api.callers import is_hostname
 from api.parts import TheIntake
 from schemas.frozen import Frozen
 from schemas.vm import GpuHealth, VmStatus
 from store.assignment import record_delivered
+from store.db import transaction
+from store.renewal import keep_renewal_key, renew
 from store.vm import Report
 
 AnyRequest = Request[Any, Any, Any]
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 MOST_GAUGES = 40
 LARGEST_GAUGE = 1e15
@@ -75,6 +81,22 @@ class Heartbeat(BaseModel):
     boot_id: str = Field(default="", max_length=64)
     gauges: Gauges = Field(default={}, description="Numbers by name.")
     reclaim_at: AwareDatetime | None = Field(default=None, description="When AWS takes this spot instance back.")
+    renewal_key: Digest | None = Field(
+        default=None, description="SHA-256 of the key with which the host renews its token."
+    )
+
+
+class RenewalRequest(BaseModel):
+    """Body of a reporter's call for the token that holds now. `key` was drawn on the VM's host; no container sees it."""
+
+    key: str = Field(min_length=32, max_length=256)
+
+
+class Renewed(Frozen):
+    """The VM's token. `renewing`: what is to be done before it is used (`keep` or `reboot`: a new container, or also a reboot)."""
+
+    token: str
+    renewing: str | None
 
 
 class ClientTold(Frozen):
@@ -174,6 +196,9 @@ async def post_heartbeat(
     """The reporter lives, and what it sees. One that says nothing new costs no transaction of its own."""
     caller = await intake.callers.hear_vm(request, hostname, data.gauges)
     await intake.reports.write(Report(hostname, in_use=data.in_use, reporter=True, reclaim_at=data.reclaim_at), caller)
+    if data.renewal_key and not caller.renewable:
+        async with transaction(intake.db) as conn:
+            await keep_renewal_key(conn, hostname, data.renewal_key)
     seen = data.code_version_delivered
     if seen is not None and caller.delivered_version is not None and seen > caller.delivered_version:
         async with intake.db.connection() as conn:
@@ -181,4 +206,15 @@ async def post_heartbeat(
     return Message(message="heard")
 
 
-ROUTES = [post_status, post_use, post_gpu, post_times, get_client, post_heartbeat]
+@post("/api/v1/client/{hostname:str}/renew", status_code=200, raises=[PermissionDeniedException])
+async def post_renew(hostname: FromPath[str], data: JSONBody[RenewalRequest], intake: TheIntake) -> Renewed:
+    """For the reporter whose token is refused: the one that holds now, by the host's key instead of a token. Harmless again."""
+    digest = hashlib.sha256(data.key.encode()).hexdigest()
+    async with transaction(intake.db) as conn:
+        renewal = await renew(conn, hostname, digest) if is_hostname(hostname) else None
+    if renewal is None:
+        raise PermissionDeniedException(f"this is not the renewal key of a VM {hostname!r}; it has to be replaced")
+    return Renewed(token=intake.callers.token_of(hostname, renewal.token_version), renewing=renewal.renewing)
+
+
+ROUTES = [post_status, post_use, post_gpu, post_times, get_client, post_heartbeat, post_renew]

@@ -112,15 +112,16 @@ async def uncordon(db: Db, actor: str, hostname: str) -> Message:
 
 @post("/vms/{hostname:str}/release", status_code=200, scope=Scope.OPERATE)
 async def post_release(request: AnyRequest, db: AnyDb, binder: TheBinder, hostname: FromPath[str]) -> Message:
-    """End the assignment; a clean VM takes this one's place."""
+    """End the assignment; what becomes of the VM, the pool's `session.after` says."""
     return await release(db, binder, request.state.actor, hostname)
 
 
 async def release(db: Db, binder: Binder, actor: str, hostname: str) -> Message:
     vm = await find_present(db, hostname)
-    if not await _release(db, binder, vm, actor, "released by an admin"):
+    then = await _release(db, binder, vm, actor, "released by an admin", renew=True)
+    if then is None:
         raise ConflictError(f"nobody has {hostname}: there is nothing to release")
-    return Message(message=f"{hostname} is released and will be replaced")
+    return Message(message=f"{hostname} is released; {then}")
 
 
 @post("/vms/{hostname:str}/replace", status_code=200, scope=Scope.OPERATE)
@@ -141,7 +142,7 @@ async def replace(db: Db, binder: Binder, actor: str, hostname: str, *, force: b
     if taken and not force:
         raise ConflictError(f"{hostname} is somebody's: release it, or replace it with ?force=true")
     if taken:
-        await _release(db, binder, vm, actor, "replaced by an admin")
+        await _release(db, binder, vm, actor, "replaced by an admin", renew=False)
     return Message(message=f"{hostname} will be replaced")
 
 
@@ -165,11 +166,12 @@ async def reboot(db: Db, desired: DesiredInForce, actor: str, hostname: str) -> 
     return Message(message=f"{hostname} will be rebooted")
 
 
-async def _release(db: Db, binder: Binder, vm: Vm, actor: str, reason: str) -> bool:
+async def _release(db: Db, binder: Binder, vm: Vm, actor: str, reason: str, *, renew: bool) -> str | None:
+    """What becomes of it, or None when nobody had it."""
     async with transaction(db) as conn:
-        released = await release_vm(conn, vm.pool, vm.hostname, actor, reason)
+        then = await release_vm(conn, vm.pool, vm.hostname, actor, reason, renew=renew)
     await binder.bind(vm.pool)
-    return released
+    return then
 
 
 async def tell(conn: Connection, actor: str, vm: Vm, reason: str, message: str) -> None:

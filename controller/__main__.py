@@ -15,6 +15,7 @@ from controller.actuator import open_actuator
 from controller.amis import resolve_pool
 from controller.backups import LOOK_S as BACKUP_LOOK_S
 from controller.backups import back_up_when_due
+from controller.base_drift import look_at_bases
 from controller.credentials import follow_credentials
 from controller.ec2 import Ec2
 from controller.errors import NeedsOperator
@@ -70,6 +71,7 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
             ),
             Handler("backup", lambda _: back_up_when_due(world), (), lambda: BACKUP_LOOK_S, keyed=False),
             Handler("metric", lambda _: send_metric(world), (), lambda: SEND_S, keyed=False),
+            Handler("bases", lambda _: look_at_bases(world, actuator), (), lambda: settings.base_look_s, keyed=False),
             Handler("prices", lambda _: refresh_prices(world), (), lambda: LOOK_S),
         )
         async with anyio.create_task_group() as group:

@@ -13,7 +13,7 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from controller.actuator import Actuator
+from controller.actuator import Actuator, find_place, make_site
 from controller.base import BaseWork, converge_base, declared_ingress
 from controller.decide.backoff import pause_s
 from controller.decide.prices import PriceList
@@ -24,7 +24,7 @@ from controller.evidence import keep_evidence
 from controller.instance_orders import act_on_instances
 from controller.record import CONDITIONS, close_dead_run
 from controller.result import FAILED, INTERRUPTED, SUCCEEDED, Place, Recorder, Result
-from controller.s3_states import find_bucket, workspace_of
+from controller.s3_states import workspace_of
 from controller.shard import Shard, converge_shard, record_shard
 from controller.workspace import prune_workspaces
 from schemas.lab import Lab
@@ -90,27 +90,13 @@ async def _open_round(actuator: Actuator, lab: Lab, pool: str, listings: Mapping
         prices = PriceList.of(lab.prices, await read_live_prices(conn))
     if found is None or deployment.account_id is None:
         return None
-    site = Site(
-        deployment=lab.deployment,
-        deployment_id=str(deployment.id),
-        environment=lab.environment,
-        region=lab.region,
-        account_id=deployment.account_id,
-        allocator_url=actuator.allocator_url,
-        allocator_cidr=actuator.allocator_cidr,
-        allocator_public_cidr=actuator.allocator_public_cidr,
-        client_boundary=actuator.client_boundary,
-    )
+    site = make_site(actuator, lab, str(deployment.id), deployment.account_id)
     return Round(actuator, lab, found, pasts, site, listings, prices)
-
-
-def _find_place(actuator: Actuator, lab: Lab, pool: str, region: str, part: str) -> Place:
-    return Place(pool, region, part, lab.state.backend, find_bucket(lab, actuator.terraform.environment))
 
 
 async def _close_dead(actuator: Actuator, lab: Lab, past: Past) -> None:
     pool, region, part = past.state_key.split("/")
-    place = _find_place(actuator, lab, pool, region, part)
+    place = find_place(actuator, lab, pool, region, part)
     record: Recorder = _record_nothing if part == "base" else partial(record_shard, place, frozenset())
     await close_dead_run(actuator, past.run_id, place, record)
 
@@ -172,11 +158,13 @@ class Round:
                 group.start_soon(self.guarded, partial(self._converge_shard, base, number, tuple(vms)))
 
     async def _converge_base(self, base: Base) -> Base:
-        place = _find_place(self.actuator, self.lab, base.pool, base.region, "base")
+        place = find_place(self.actuator, self.lab, base.pool, base.region, "base")
         ingress = declared_ingress(self.lab, base)
         if (ingress is None and base.wanted) or not self._may_run(place):
             return base
-        work = BaseWork(place, self.site, base, ingress or (), self._left_nothing(place))
+        declared = self.lab.pools.get(base.pool)
+        corrects = declared is not None and declared.drift == "correct"
+        work = BaseWork(place, self.site, base, ingress or (), self._left_nothing(place), corrects)
         result = await converge_base(self.actuator, work)
         if result is None:
             return base
@@ -186,7 +174,7 @@ class Round:
         return next((b for b in again.bases if b.region == base.region), base) if again else base
 
     async def _converge_shard(self, base: Base, number: int, vms: tuple[Vm, ...]) -> None:
-        place = _find_place(self.actuator, self.lab, base.pool, base.region, str(number))
+        place = find_place(self.actuator, self.lab, base.pool, base.region, str(number))
         past = self.pasts.get(place.state_key)
         shard = Shard(
             place=place,

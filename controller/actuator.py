@@ -7,10 +7,14 @@ from pathlib import Path
 
 import anyio
 
+from controller.decide.tfvars import Site
 from controller.ec2 import Ec2
+from controller.result import Place
+from controller.s3_states import find_bucket
 from controller.slots import Slots
 from controller.state_server import StateServer, serve_states
 from controller.terraform import Pace, Terraform, choose_environment
+from schemas.lab import Lab
 from schemas.settings import Settings
 from store.db import Db
 from store.lease import Lease
@@ -63,3 +67,22 @@ async def open_actuator(
             allocator_public_cidr=str(settings.allocator_public_cidr or ""),
             client_boundary=settings.client_boundary,
         )
+
+
+def make_site(actuator: Actuator, lab: Lab, deployment_id: str, account_id: str) -> Site:
+    """What all states of the deployment are told."""
+    return Site(
+        deployment=lab.deployment,
+        deployment_id=deployment_id,
+        environment=lab.environment,
+        region=lab.region,
+        account_id=account_id,
+        allocator_url=actuator.allocator_url,
+        allocator_cidr=actuator.allocator_cidr,
+        allocator_public_cidr=actuator.allocator_public_cidr,
+        client_boundary=actuator.client_boundary,
+    )
+
+
+def find_place(actuator: Actuator, lab: Lab, pool: str, region: str, part: str) -> Place:
+    return Place(pool, region, part, lab.state.backend, find_bucket(lab, actuator.terraform.environment))

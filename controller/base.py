@@ -13,14 +13,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from controller.actuator import Actuator
 from controller.apply import apply_job
+from controller.decide.drift import find_strays
 from controller.decide.tfplan import check_base_plan
 from controller.decide.tfvars import Site, base_name, hash_variables, iam_name, render_base
+from controller.record import ACTOR
 from controller.result import SUCCEEDED, Job, Place, Result
 from schemas.lab import Lab
 from schemas.pool import Base
 from schemas.tfstate import TfState
 from store import actuation as rows
 from store.db import Connection
+from store.event import write_event
 from store.lease import fenced
 from store.secret import forget_secret, keep_secret, read_secret, ssh_key_name
 from store.tfstate import forget_state
@@ -35,6 +38,7 @@ class BaseWork:
     base: Base
     ssh_ingress: tuple[str, ...]
     certain: bool
+    corrects: bool = False  # what a hand added is taken away
 
     @property
     def key_name(self) -> str:
@@ -49,23 +53,54 @@ def declared_ingress(lab: Lab, base: Base) -> tuple[str, ...] | None:
 
 async def converge_base(actuator: Actuator, work: BaseWork) -> Result | None:
     """The result of the run that was needed; None when it was none. Raises CloudError when AWS cannot say what exists."""
-    public_key = await _take_public_key(actuator, work)
-    variables = render_base(work.site, work.place.pool, work.place.region, work.ssh_ingress, public_key)
+    variables = await render(actuator, work)
     if not work.base.wanted and work.certain:
         return await apply_job(actuator, _make_end(work, variables))
     if work.base.applied_hash == hash_variables(variables) and work.certain:
         return None
     adopt: Mapping[str, str] = {}
     if work.base.applied_hash is None or not work.certain:
-        names = base_name(work.site, work.place.pool), iam_name(work.site, work.place.pool, work.place.region)
-        adopt = await actuator.ec2.find_base(work.place.region, *names)
+        adopt = await find_parts(actuator, work)
+        if work.corrects:
+            await _take_strays_out(actuator, work, variables, adopt)
         if "key_pair" in adopt:  # AWS may have one whose private half is lost
-            await actuator.ec2.renew_key_pair(work.place.region, adopt["key_pair"], public_key)
+            await actuator.ec2.renew_key_pair(work.place.region, adopt["key_pair"], variables["public_key"])
     return await apply_job(actuator, _make_job(work, variables, adopt))
 
 
+async def render(actuator: Actuator, work: BaseWork) -> dict[str, Any]:
+    """What Terraform is told of it."""
+    public_key = await _take_public_key(actuator, work)
+    return render_base(work.site, work.place.pool, work.place.region, work.ssh_ingress, public_key)
+
+
+async def find_parts(actuator: Actuator, work: BaseWork) -> dict[str, str]:
+    """What exists of it in AWS. Raises CloudError."""
+    pool, region = work.place.pool, work.place.region
+    return await actuator.ec2.find_base(region, base_name(work.site, pool), iam_name(work.site, pool, region))
+
+
+def networks_of(variables: Mapping[str, Any]) -> set[str]:
+    """Who may reach port 22."""
+    return {*variables["ssh_ingress"], variables["allocator_cidr"]} - {""}
+
+
+async def _take_strays_out(
+    actuator: Actuator, work: BaseWork, variables: Mapping[str, Any], found: Mapping[str, str]
+) -> None:
+    """Rules that somebody added: Terraform knows nothing of them. Connections that people have do not come in by any rule."""
+    strays = find_strays(found, networks_of(variables))
+    if not strays:
+        return
+    ways = {way: [found[key] for key in strays if way in key] for way in ("ingress", "egress")}
+    await actuator.ec2.revoke_rules(work.place.region, found["security_group"], ways)
+    async with fenced(actuator.db, actuator.lease) as conn:
+        message = f"taken out of its security group: {', '.join(strays)}"
+        await write_event(conn, ACTOR, f"pool/{work.place.pool}", "BaseCorrected", message)
+
+
 def _make_job(work: BaseWork, variables: dict[str, Any], adopt: Mapping[str, str]) -> Job:
-    networks = {*variables["ssh_ingress"], variables["allocator_cidr"]} - {""}
+    networks = networks_of(variables)
     known = {f"ingress:{cidr}" for cidr in networks} | {"egress:0.0.0.0/0", "egress:::/0"}
     kept = {key: found for key, found in adopt.items() if ":" not in key or key in known}
     return Job(

@@ -11,6 +11,7 @@ from controller.world import World
 from schemas.decision import (
     Action,
     AdoptVm,
+    CorrectBase,
     CreateVm,
     Decision,
     EndAssignment,
@@ -56,6 +57,7 @@ WRITES: tuple[tuple[type[Action], Write, str], ...] = (
     (EndInstance, fleet.end_instances, "InstanceEnding"),
     (CreateVm, fleet.create_vms, "VmPlanned"),
     (EndBase, fleet.end_bases, "BaseEnding"),
+    (CorrectBase, fleet.correct_bases, "BaseCorrecting"),
     (ReportCourse, report_courses, "CourseReport"),
 )
 """The kinds of action in the order in which they are written (what ends goes before what is new), and their events' reasons."""
@@ -89,7 +91,7 @@ def subject_of(action: Action) -> str:
             return action.instance_id
         case ReportCourse():
             return f"course/{action.course}"
-        case EndBase():
+        case EndBase() | CorrectBase():
             return f"{action.pool}/{action.region}"
         case _:
             return action.hostname

@@ -16,7 +16,7 @@ from anyio import to_thread
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from controller.ec2_base import code_of, find_base, renew_key_pair
+from controller.ec2_base import code_of, find_base, renew_key_pair, revoke_rules
 from controller.errors import Cause, CloudError, classify
 from schemas.credentials import AwsKeys
 from schemas.vm import MADE_WITH, Instance
@@ -176,6 +176,12 @@ class Ec2:
         """Where AWS has another public key under the name, this one takes its place, with its tags; running instances keep theirs."""
         what = f"renewing the key pair {name} in {region}"
         await self._call(what, lambda: renew_key_pair(self._client("ec2", region), name, public_key))
+
+    async def revoke_rules(self, region: str, group_id: str, rules: Mapping[str, Sequence[str]]) -> None:
+        """Take rules out of a security group by their ids, `ingress` and `egress` apart."""
+        await self._call(
+            f"taking rules out of {group_id}", lambda: revoke_rules(self._client("ec2", region), group_id, rules)
+        )
 
     async def use(self, service: str, region: str, what: str, work: Callable[[Any], T]) -> T:
         """Let `work` use a client of any service, in a worker thread; `what` says in an error what was being done."""

@@ -1,6 +1,6 @@
-"""What EC2 and IAM know of a pool's base under its names: found, to be adopted, and its key pair renewed. Used by `controller.ec2`."""
+"""What EC2 and IAM know of a pool's base under its names: found, to be adopted or told of, its key pair renewed, and what was added taken away. Used by `controller.ec2`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -9,7 +9,7 @@ ABSENT = ("NoSuchEntity", "InvalidKeyPair.NotFound", "InvalidGroup.NotFound")
 
 
 def find_base(ec2: Any, iam: Any, name: str, iam_name: str) -> dict[str, str]:
-    """By the keys of `var.adopt` in terraform/pool."""
+    """By the keys of `var.adopt` in terraform/pool, and rules that it does not make."""
     found = dict(_find_group(ec2, name))
     if _exists(lambda: iam.get_role(RoleName=iam_name)):
         found["role"] = iam_name
@@ -31,6 +31,12 @@ def renew_key_pair(ec2: Any, name: str, public_key: str) -> None:
     tags = [tag for tag in pair.get("Tags", []) if not tag["Key"].startswith("aws:")]
     specification = [{"ResourceType": "key-pair", "Tags": tags}] if tags else []
     ec2.import_key_pair(KeyName=name, PublicKeyMaterial=public_key.encode(), TagSpecifications=specification)
+
+
+def revoke_rules(ec2: Any, group_id: str, rules: Mapping[str, Sequence[str]]) -> None:
+    for way, ids in rules.items():
+        if ids:
+            getattr(ec2, f"revoke_security_group_{way}")(GroupId=group_id, SecurityGroupRuleIds=list(ids))
 
 
 def _body_of(public_key: str) -> list[str]:
@@ -57,15 +63,15 @@ def _find_group(ec2: Any, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _read_rule(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    cidr = rule.get("CidrIpv4") or rule.get("CidrIpv6")
-    if cidr and rule["IsEgress"] and rule["IpProtocol"] == "-1":
-        yield f"egress:{cidr}", rule["SecurityGroupRuleId"]
-    if (
-        cidr
-        and not rule["IsEgress"]
-        and (rule["IpProtocol"], rule.get("FromPort"), rule.get("ToPort")) == ("tcp", 22, 22)
-    ):
-        yield f"ingress:{cidr}", rule["SecurityGroupRuleId"]
+    """Those that `terraform/pool` makes by their network, any other (`rule:`) by what it opens."""
+    network, way = rule.get("CidrIpv4") or rule.get("CidrIpv6"), "egress" if rule["IsEgress"] else "ingress"
+    protocol, low, high = rule["IpProtocol"], rule.get("FromPort"), rule.get("ToPort")
+    made = protocol == "-1" if rule["IsEgress"] else (protocol, low, high) == ("tcp", 22, 22)
+    if network and made:
+        yield f"{way}:{network}", rule["SecurityGroupRuleId"]
+        return
+    peer = network or rule.get("ReferencedGroupInfo", {}).get("GroupId") or rule.get("PrefixListId")
+    yield f"rule:{way} {protocol} {low}-{high} {peer}", rule["SecurityGroupRuleId"]
 
 
 def _exists(call: Callable[[], object]) -> bool:

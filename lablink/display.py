@@ -16,6 +16,7 @@ from schemas.status import GOOD_WHEN_TRUE
 
 BAR_CELLS = 40
 EVENTS_SHOWN = 8
+WARNED_SHOWN = 3
 BUCKETS = {  # in the order of a VM's life, with the mark and colour of its cell
     "assigned": ("●", "bright_blue"),
     "ready": ("●", "green"),
@@ -83,15 +84,16 @@ def explanation_lines(answer: dict[str, Any]) -> list[str]:
 
 VM_FACTS = ("status", "phase", "seat", "gpu_health", "in_use", "instance_id", "instance_state", "instance_type", "zone")
 EVIDENCE_LINES = 15
-VM_TIMES = ("created_at", "launched_at", "ready_at", "heard_at")
+VM_TIMES = ("created_at", "launched_at", "ready_at", "heard_at", "bound_at", "ends_at")
 
 
 def _explain_vm(vm: dict[str, Any]) -> list[str]:
     facts = [_fact(name.replace("_", " "), vm[name]) for name in VM_FACTS if vm.get(name) not in (None, "")]
     times = [f"{name.removesuffix('_at')} {local_time(vm[name])}" for name in VM_TIMES if vm.get(name)]
     held = [f"waits to {held['what']}: {held['reason']}" for held in vm.get("held", ())]
+    told = [f"its user was told: {vm['warning']}"] if vm.get("warning") else []
     heads = [f"{vm['hostname']} is {vm['bucket']}: {vm['reason']}", ", ".join(facts), ", ".join(times)]
-    return [*heads, *held, *_evidence_lines(vm.get("evidence"))]
+    return [*heads, *told, *held, *_evidence_lines(vm.get("evidence"))]
 
 
 def _evidence_lines(evidence: dict[str, Any] | None) -> list[str]:
@@ -148,7 +150,9 @@ def _opening_lines(pool: dict[str, Any]) -> list[str]:
 
 def _opening_line(one: dict[str, Any]) -> str:
     word = "open" if one["is_open"] else "next"
-    return f"{word}: {one['name']}: {one['size']} from {local_time(one['from_at'])} to {local_time(one['to_at'])}"
+    missing = f", {one['missing']} seats are missing" if one.get("missing") else ""
+    span = f"from {local_time(one['from_at'])} to {local_time(one['to_at'])}"
+    return f"{word}: {one['name']}: {one['size']} {span}{missing}"
 
 
 def _troubles(status: dict[str, Any]) -> Iterable[str]:
@@ -159,6 +163,7 @@ def _troubles(status: dict[str, Any]) -> Iterable[str]:
 
 def _pool_troubles(pool: dict[str, Any]) -> Iterable[str]:
     yield from _trouble_lines(f"pool/{pool['name']}", pool["conditions"])
+    yield from _warned_lines(pool)
     yield from (f"{pool['name']}: waits to {held['what']}: {held['reason']}" for held in pool["held"])
 
 
@@ -169,6 +174,16 @@ def _trouble_lines(subject: str, conditions: Iterable[dict[str, Any]]) -> Iterab
         yield f"{whose}{'' if condition['status'] else 'not '}{condition['type']}: {condition['message']}"
         if todo := todo_of(condition["type"], subject):
             yield f"  → {todo}"
+
+
+def _warned_lines(pool: dict[str, Any]) -> Iterable[str]:
+    """Whose person has been told something, one line for each thing that they were told."""
+    by_warning: dict[str, list[str]] = {}
+    for one in pool.get("warned", ()):
+        by_warning.setdefault(one["warning"], []).append(one["hostname"])
+    for warning, hostnames in by_warning.items():
+        more = f" and {len(hostnames) - WARNED_SHOWN} more" if len(hostnames) > WARNED_SHOWN else ""
+        yield f"{pool['name']}: the users of {', '.join(hostnames[:WARNED_SHOWN])}{more} were told: {warning}"
 
 
 def _is_trouble(condition: dict[str, Any]) -> bool:

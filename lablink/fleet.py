@@ -175,7 +175,7 @@ def retry(pool: PoolName, as_json: Json = False) -> None:
 
 
 def release(vm: VmName, as_json: Json = False) -> None:
-    """End the assignment of a VM; it is then replaced by a clean one."""
+    """End the assignment of a VM; what then becomes of it, the pool's session.after says (a clean one takes its place)."""
     _change_vm(vm, "release", as_json)
 
 

@@ -9,7 +9,7 @@ from lablink.fleet import Json
 from lablink.output import local_time, print_json, print_line, print_table
 
 RUN_COLUMNS = ("id", "at", "state", "outcome", "creates", "imports", "deletes", "message")
-NEED_COLUMNS = ("pools", "region", "market", "quota", "vCPUs this week", "")
+NEED_COLUMNS = ("pools", "region", "market", "quota", "vCPUs this week", "AWS allows")
 PLACE_COLUMNS = ("pool", "region", "market", "type", "zone", "refused for", "refused", "tried again")
 
 
@@ -73,6 +73,13 @@ def capacity(
 
 
 def _need(one: dict[str, Any]) -> tuple[str, ...]:
-    known = "used up" if one["used_up"] else ""
+    known = [_limit(one), *(["AWS has refused VMs for it"] if one["used_up"] else [])]
     quota = f"{one['quota']} {one['code']}".strip()
-    return ", ".join(one["pools"]), one["region"], one["market"], quota, str(one["vcpus"]), known
+    return ", ".join(one["pools"]), one["region"], one["market"], quota, str(one["vcpus"]), "; ".join(known)
+
+
+def _limit(one: dict[str, Any]) -> str:
+    if one["limit"] is None:
+        return str(one["why"])
+    allowed = f"{one['limit']:.0f}"
+    return allowed if one["vcpus"] <= one["limit"] else f"{allowed}: ask AWS for more, or declare less"

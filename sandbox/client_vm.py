@@ -6,8 +6,10 @@ the allocator as the real start-up script, client and reporter do. It never ends
 
 import base64
 import gzip
+import hashlib
 import random
 import re
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,6 +21,7 @@ import httpx
 
 from sandbox.options import BootSeconds
 
+OK, UNAUTHORIZED = 200, 401
 HEARTBEAT_S = 20.0
 LOOK_S = 5.0  # between two looks for a newer command while in use
 FIRST_RETRY_S = 0.5
@@ -52,6 +55,8 @@ class Disk:
     boots: int = 0
     up: bool = False  # has booted and not been stopped since
     delivered: int = 0  # version of the command that was taken; 0: none
+    key: str = ""  # proves the host when its token is renewed
+    token: str = ""  # the renewed one; empty: the one of the user data
 
 
 @dataclass
@@ -97,10 +102,9 @@ class ClientVm:
 
     async def live(self) -> None:
         """Until cancelled: the instance was stopped or terminated, or shall hang."""
+        self.disk.key = self.disk.key or secrets.token_hex(32)
         if not self.disk.up:
             await self._boot()
-            self.disk.boots += 1
-            self.disk.up = True
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._report)
             tasks.start_soon(self._serve_users)
@@ -123,6 +127,8 @@ class ClientVm:
         self._log("docker: the client container runs")
         await self._post("/api/vm-status", {"status": "running"})
         await self._post(f"/api/vm-metrics/{self.hostname}", _times(began_at, container_at, ended_at))
+        self.disk.boots += 1
+        self.disk.up = True
 
     def _boot_parts(self) -> tuple[float, float]:
         """cloud-init (agents, drivers) and the container's pull; a boot that is not the first has neither to install."""
@@ -162,6 +168,7 @@ class ClientVm:
             "in_use": self.in_use,
             "boot_id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.instance_id}/{self.disk.boots}")),
             "reclaim_at": self.orders.reclaim_at,
+            "renewal_key": hashlib.sha256(self.disk.key.encode()).hexdigest(),
             "gauges": {name: round(max(value, 0.0), 1) for name, value in gauges.items()},
         }
 
@@ -197,12 +204,12 @@ class ClientVm:
 
     async def _read_wanted(self) -> int:
         """The version of the command that this VM is to have; 0 while nobody has it."""
-        known = await self._call("GET", f"/api/v1/client/{self.hostname}")
+        known = await self._call("GET", f"/api/v1/client/{self.hostname}", renews=True)
         return int(known["code_version"] or 0) if known.get("assigned") else 0
 
     async def _hold(self) -> dict[str, Any]:
         """Comes back with the answer, however often the connection is aborted meanwhile (which is how a hold ends)."""
-        return await self._call("POST", "/vm_startup", {"hostname": self.hostname}, HELD)
+        return await self._call("POST", "/vm_startup", {"hostname": self.hostname}, HELD, renews=True)
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
@@ -210,25 +217,51 @@ class ClientVm:
         await self._call("POST", path, {"hostname": self.hostname, **body})
 
     async def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, timeout: httpx.Timeout | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        timeout: httpx.Timeout | None = None,
+        *,
+        renews: bool = False,
     ) -> dict[str, Any]:
-        """The decoded answer; again and again, with growing pauses, until the allocator gives one."""
+        """The decoded answer; again and again, with growing pauses, until the allocator gives one. `renews` a token that is refused."""
         pause_s = FIRST_RETRY_S
         while True:
             try:
+                token = self.disk.token or self.environment["API_TOKEN"]
                 response = await self.around.http.request(
                     method,
                     self.around.url + path,
                     json=body,
-                    headers={"Authorization": f"Bearer {self.environment['API_TOKEN']}"},
+                    headers={"Authorization": f"Bearer {token}"},
                     timeout=timeout or CALL_TIMEOUT_S,
                 )
+                if renews and response.status_code == UNAUTHORIZED and await self._renew(token):
+                    continue
                 response.raise_for_status()
                 return dict(response.json())
             except (httpx.HTTPError, ValueError) as error:
                 self._log(f"allocator: {method} {path}: {error or type(error).__name__}")
             await anyio.sleep(pause_s * self.around.chance.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, LONGEST_RETRY_S)
+
+    async def _renew(self, refused: str) -> bool:
+        """The next person's token, by the host's key; with it a new container and, where that is asked for, a reboot."""
+        path = f"{self.around.url}/api/v1/client/{self.hostname}/renew"
+        response = await self.around.http.post(path, json={"key": self.disk.key}, timeout=CALL_TIMEOUT_S)
+        if response.status_code != OK:
+            return False
+        answer = response.json()
+        if answer["token"] == refused:
+            return False
+        self.disk.token = answer["token"]
+        self._log("docker: a new container for the next person")
+        if answer["renewing"] == "reboot":
+            await self._boot()
+        self.disk.delivered = 0
+        await self._use(False)
+        return True
 
     def _log(self, line: str) -> None:
         self.around.write_log(self.environment["CLOUD_INIT_LOG_GROUP"], self.hostname, line)

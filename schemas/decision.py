@@ -120,6 +120,15 @@ class EndBase(Frozen):
     reason: str
 
 
+class CorrectBase(Frozen):
+    """What a pool's VMs share in a region was changed by hand: it is made again as declared. No VM is touched."""
+
+    kind: Literal["correct_base"] = "correct_base"
+    pool: str
+    region: str
+    reason: str
+
+
 class SetSession(Frozen):
     """The deadline and the warning of the session on a VM; no warning: what was warned of does not hold any more."""
 
@@ -133,7 +142,7 @@ class SetSession(Frozen):
 
 
 class EndAssignment(Frozen):
-    """A session ends by policy, after its warning; the VM is not ended by this, but it will be replaced by a clean one."""
+    """A session ends by policy, after its warning; the VM is not ended by this; what becomes of it, `session.after` says."""
 
     kind: Literal["end_assignment"] = "end_assignment"
     pool: str
@@ -166,6 +175,7 @@ Action = Annotated[
     | RebootVm
     | EndInstance
     | EndBase
+    | CorrectBase
     | SetSession
     | EndAssignment
     | ReportCourse,
@@ -200,6 +210,7 @@ class Opening(Frozen):
     from_at: datetime
     to_at: datetime
     is_open: bool
+    missing: int = 0  # seats of a course that grows or has begun, and that are not there
 
 
 class PoolOutlook(Frozen):

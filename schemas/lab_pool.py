@@ -156,7 +156,7 @@ class Session(Declared):
     extend: Duration = parse_duration("30m")
     """By how much people may push the end by `max` themselves, in its last half hour and while nobody waits; `0s`: not at all."""
     after: Literal["replace", "reboot", "keep"] = "replace"
-    """`replace`: the next user gets a clean VM."""
+    """What becomes of the VM: `replace` it by a new one, `reboot` it and offer it again, or `keep` it running and offer it again. The next person gets a new container in any case; what changed outside of it stays unless the VM is replaced."""
 
 
 class Update(Declared):

@@ -66,6 +66,7 @@ class Base(Frozen):
     wanted: bool = True
     applied_hash: str | None = None  # hash of the variables last applied; None: never
     outputs: dict[str, str] = {}
+    drift: str = ""  # what a hand changed of it, in words
 
 
 class Run(Frozen):

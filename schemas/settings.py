@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     tick_s: float = 10.0  # a tick without any wake-up
     listing_s: float = 30.0  # between two listings of EC2 at rest
     busy_listing_s: float = 5.0  # while something is being made or ended
+    base_look_s: float = 600.0  # between two looks at what a pool's VMs share
     settle_s: float = 60.0  # two looks at an orphan or a loss lie this far apart
     run_ttl_s: float = 15.0  # a Terraform that its controller does not renew for so long is ended by its guard…
     run_grace_s: float = 20.0  # …which lets it save its state for so long

@@ -99,6 +99,7 @@ class VmFacts(Frozen):
     reboot_asked_at: datetime | None = None
     rebooted_at: datetime | None = None  # when AWS was last told to
     reclaim_at: datetime | None = None  # when AWS takes a spot instance back, as the VM was told
+    renewing_since: datetime | None = None  # since when it is made ready for its next person; nobody can be given it
     heard_at: datetime | None = None
     idle_since: datetime | None = None  # since when the software does not run; None: it runs, or nobody has said
     gpu_active_at: datetime | None = None  # when the GPU was last seen to work

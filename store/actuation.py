@@ -40,7 +40,7 @@ SEEN = """
 SELECT DISTINCT i.hostname FROM instance i JOIN vm v USING (hostname)
  WHERE v.pool = %s AND v.phase <> 'gone' AND i.state <> 'terminated' AND i.missing_since IS NULL
 """
-BASES = "SELECT pool, region, wanted, applied_hash, outputs FROM base WHERE pool = %s ORDER BY region"
+BASES = "SELECT pool, region, wanted, applied_hash, outputs, drift FROM base WHERE pool = %s ORDER BY region"
 
 
 async def read_pool(conn: Connection, pool: str) -> PoolRows | None:
@@ -218,7 +218,7 @@ async def count_success(conn: Connection, pool: str) -> None:
     await conn.execute(CREATED_ALL, {"pool": pool, "without_limit": BATCH_WITHOUT_LIMIT})
 
 
-APPLIED = "UPDATE base SET applied_hash = %s, outputs = %s WHERE pool = %s AND region = %s"
+APPLIED = "UPDATE base SET applied_hash = %s, outputs = %s, drift = '' WHERE pool = %s AND region = %s"
 
 
 async def record_base(conn: Connection, base: Base, applied_hash: str, outputs: Mapping[str, str]) -> None:

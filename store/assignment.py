@@ -14,7 +14,8 @@ from store.assignment_tag import recognise
 from store.course import EXPECTED, reserve_seats
 from store.db import Connection, fetch, fetch_one, notify
 from store.event import write_event
-from store.seat import lock_pool
+from store.renewal import REPLACED, vacate_seats
+from store.seat import lock_pool, lock_vms
 
 CHANNEL = "assignment"  # key: the host name that was given a person, or whose person has a newer command
 RECONCILE = "reconcile"  # key: the pool that the controller should look at
@@ -186,26 +187,26 @@ END = """
 UPDATE assignment SET status = 'ended', ended_at = now(), end_reason = %(reason)s
  WHERE hostname = %(hostname)s AND status IN ('offered', 'active') RETURNING id
 """
-VACATE = """
-UPDATE seat SET state = 'draining', assignment_id = NULL, free_since = NULL
- WHERE hostname = %(hostname)s AND state = 'taken' RETURNING hostname
-"""
 
 
-async def release_vm(conn: Connection, pool: str, hostname: str, actor: str, reason: str) -> bool:
-    """End the assignment of a VM; the VM is then replaced by a clean one. False when nobody had it.
+async def release_vm(
+    conn: Connection, pool: str, hostname: str, actor: str, reason: str, *, renew: bool = True
+) -> str | None:
+    """End the assignment of a VM; what then becomes of it, as `session.after` says (without `renew` it is replaced). None when nobody had it.
 
     Wakes the controller, and the VM's held call if there is one.
     """
     await lock_pool(conn, pool)
+    await lock_vms(conn, [hostname])
     ended = await fetch_one(conn, END, {"hostname": hostname, "reason": reason})
-    vacated = await fetch_one(conn, VACATE, {"hostname": hostname})
-    if ended is None and vacated is None:
-        return False
-    await write_event(conn, actor, f"vm/{hostname}", "Released", f"{reason}; the VM is replaced by a clean one")
+    vacated = await vacate_seats(conn, [hostname], renew=renew)
+    if ended is None and not vacated:
+        return None
+    then = vacated.get(hostname, REPLACED)
+    await write_event(conn, actor, f"vm/{hostname}", "Released", f"{reason}; {then}")
     await notify(conn, RECONCILE, pool)
     await notify(conn, CHANNEL, hostname)
-    return True
+    return then
 
 
 READ = f"SELECT {COLUMNS} FROM assignment WHERE id = %s"
@@ -228,7 +229,7 @@ async def find_assignment(conn: Connection, email: str, pin: str) -> Assignment 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What there is to tell a VM that asks: its person's code and PIN; `ended`: it will never have any."""
+    """What there is to tell a VM that asks: its person's code and PIN; `ended`: this call will never bring it any."""
 
     hostname: str
     ended: bool
@@ -238,9 +239,10 @@ class Errand:
 
 
 ERRANDS = """
-SELECT v.hostname, v.phase IN ('lost', 'gone') AS ended, nullif(a.crd_code, '') AS crd_code, a.pin, a.code_version
+SELECT v.hostname, v.phase IN ('lost', 'gone') OR v.renewing IS NOT NULL AS ended, nullif(a.crd_code, '') AS crd_code, a.pin, a.code_version
   FROM vm v LEFT JOIN assignment a ON a.hostname = v.hostname AND a.status = 'active'
- WHERE v.hostname = ANY(%s) AND (v.phase IN ('lost', 'gone') OR a.id IS NOT NULL)
+ WHERE v.hostname = ANY(%s)
+   AND (a.id IS NOT NULL OR v.phase IN ('lost', 'gone') OR v.renewing IS NOT NULL AND v.renewed_at IS NULL)
 """
 
 

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from schemas.decision import (
     AdoptVm,
+    CorrectBase,
     CreateVm,
     EndBase,
     EndInstance,
@@ -207,6 +208,18 @@ RETURNING pool || '/' || region AS hostname
 async def end_bases(conn: Connection, ends: Sequence[EndBase]) -> list[str]:
     """The base of an empty pool and region is no longer wanted; actuation destroys it."""
     return await _each(conn, END_BASE, [e.model_dump(include={"pool", "region"}) for e in ends])
+
+
+CORRECT_BASE = """
+UPDATE base SET applied_hash = NULL
+ WHERE pool = %(pool)s AND region = %(region)s AND wanted AND drift <> '' AND applied_hash IS NOT NULL
+RETURNING pool || '/' || region AS hostname
+"""
+
+
+async def correct_bases(conn: Connection, corrections: Sequence[CorrectBase]) -> list[str]:
+    """Marks bases as to be applied again."""
+    return await _each(conn, CORRECT_BASE, [c.model_dump(include={"pool", "region"}) for c in corrections])
 
 
 async def _each(conn: Connection, sql: str, actions: Sequence[dict[str, Any]]) -> list[str]:

@@ -33,20 +33,20 @@ async def lock_vms(conn: Connection, hostnames: Sequence[str]) -> None:
 FREE = """
 WITH polling AS (
     -- Locked: one that is being cordoned or ended is looked at again once that is done.
-    SELECT s.hostname FROM vm v JOIN seat s USING (hostname)
+    SELECT s.hostname, v.ready_at IS NULL AS first FROM vm v JOIN seat s USING (hostname)
      WHERE v.hostname = ANY(%s) AND s.state = 'closed' AND v.phase = 'live' AND NOT v.cordoned
+       AND (v.renewing IS NULL OR v.renewed_at IS NOT NULL)
        AND (v.reboot_asked_at IS NULL OR v.rebooted_at >= v.reboot_asked_at OR v.reboot_asked_at < now() - interval '10 minutes')
      ORDER BY v.hostname FOR NO KEY UPDATE OF v
 ), freed AS (
     UPDATE seat s SET state = 'free', free_since = now() FROM polling p
      WHERE s.hostname = p.hostname AND s.state = 'closed'
-    RETURNING s.hostname, s.pool
+    RETURNING s.hostname, s.pool, p.first
 ), ready AS (
-    UPDATE vm v SET ready_at = now(), version = v.version + 1 FROM freed f
-     WHERE v.hostname = f.hostname AND v.ready_at IS NULL
-    RETURNING v.hostname
+    UPDATE vm v SET ready_at = coalesce(v.ready_at, now()), renewing = NULL, renewing_since = NULL, version = v.version + 1
+      FROM freed f WHERE v.hostname = f.hostname AND (v.ready_at IS NULL OR v.renewing IS NOT NULL)
 )
-SELECT f.hostname, f.pool, r.hostname IS NOT NULL AS first FROM freed f LEFT JOIN ready r USING (hostname)
+SELECT hostname, pool, first FROM freed
 """
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from schemas.decision import EndAssignment, SetSession
 from store.assignment import CHANNEL
 from store.db import Connection, fetch, notify
+from store.renewal import vacate_seats
 
 SET = """
 UPDATE assignment a SET ends_at = coalesce(a.ends_at, e.ends_at), warning = e.warning, warning_ends_at = e.warning_ends_at
@@ -41,16 +42,20 @@ WITH e AS (SELECT * FROM unnest(%(hostname)s::text[], %(ends_at)s::timestamptz[]
      a AS (UPDATE assignment a SET {GIVE_UP} FROM e
             WHERE a.hostname = e.hostname AND a.status = 'active' AND a.warning_ends_at <= now()
               AND a.ends_at IS NOT DISTINCT FROM e.ends_at
-        RETURNING a.id)
-UPDATE seat s SET state = 'draining', assignment_id = NULL, free_since = NULL FROM a
- WHERE s.assignment_id = a.id RETURNING s.hostname
+        RETURNING e.hostname, e.moves)
+SELECT hostname, moves FROM a
 """
 
 
 async def end_sessions(conn: Connection, ends: Sequence[EndAssignment]) -> list[str]:
-    """Ended (or moved on), unless the warning was taken back or the deadline pushed meanwhile; the VM is then replaced by a clean one."""
+    """Ended (or moved on), unless the warning was taken back or the deadline pushed meanwhile; what becomes of the VM, `session.after` says.
+
+    Who is moved on leaves a VM that does not work: it is replaced.
+    """
     names = ("hostname", "ends_at", "reason", "moves")
     rows = await fetch(conn, END, {name: [getattr(one, name) for one in ends] for name in names})
+    await vacate_seats(conn, [row["hostname"] for row in rows if not row["moves"]])
+    await vacate_seats(conn, [row["hostname"] for row in rows if row["moves"]], renew=False)
     return await _told(conn, [row["hostname"] for row in rows])
 
 

@@ -33,7 +33,7 @@ SELECT name, generation, observed_generation, counter, shards, removed, ami, ami
 VM_COLUMNS = """
 v.hostname, v.pool, v.region, v.shard, v.generation, v.spec_hash, v.spec, v.phase, v.in_state, v.version, v.token_version,
 v.reason, v.instance_id, v.public_ip, v.private_ip, v.zone, v.cordoned, v.status, v.gpu_health, v.in_use, v.reporter,
-v.created_at, v.launched_at, v.ready_at, v.started_at, v.reboot_asked_at, v.rebooted_at, v.reclaim_at, v.idle_since, h.heard_at, h.gpu_active_at,
+v.created_at, v.launched_at, v.ready_at, v.started_at, v.reboot_asked_at, v.rebooted_at, v.reclaim_at, v.renewing_since, v.idle_since, h.heard_at, h.gpu_active_at,
 coalesce(s.state, 'closed') AS seat, s.assignment_id, a.bound_at, a.ends_at, coalesce(a.warning, '') AS warning, a.warning_ends_at,
 i.state AS instance_state, i.missing_since,
 CASE WHEN i.security_groups IS NOT NULL AND i.missing_since IS NULL
@@ -61,7 +61,7 @@ SELECT {VM_COLUMNS}
        SELECT hostname FROM instance WHERE state <> 'terminated' AND missing_since IS NULL)
 """
 
-BASES = "SELECT pool, region, wanted, applied_hash, outputs FROM base ORDER BY pool, region"
+BASES = "SELECT pool, region, wanted, applied_hash, outputs, drift FROM base ORDER BY pool, region"
 
 NEWEST_RUNS = """
 SELECT r.id, r.state_key, r.pool, r.token, r.started_at, r.must_end_by, r.ended_at, r.outcome, r.cause, r.message,

@@ -12,7 +12,8 @@ from schemas.assignment import Assignment, AssignmentStatus
 from store.assignment import CHANNEL, COLUMNS, RECONCILE
 from store.db import Connection, fetch, fetch_one, notify
 from store.event import write_event
-from store.seat import lock_pool
+from store.renewal import REPLACED, vacate_seats
+from store.seat import lock_pool, lock_vms
 
 LIST = f"""
 SELECT {COLUMNS} FROM assignment
@@ -49,7 +50,7 @@ ON CONFLICT (email) WHERE status <> 'ended' DO NOTHING RETURNING {COLUMNS}
 TAKE = """
 UPDATE seat s SET state = 'taken', assignment_id = %(id)s, free_since = NULL FROM vm v
  WHERE s.hostname = %(hostname)s AND s.pool = %(pool)s AND s.state IN ('closed', 'free')
-   AND v.hostname = s.hostname AND v.phase = 'live'
+   AND v.hostname = s.hostname AND v.phase = 'live' AND v.renewing IS NULL
 RETURNING s.hostname
 """
 SEATED = f"""
@@ -94,34 +95,41 @@ WITH old AS (SELECT id, pool, hostname, status FROM assignment WHERE id = %(id)s
 UPDATE assignment a SET status = 'ended', ended_at = now(), end_reason = %(reason)s
   FROM old WHERE a.id = old.id RETURNING old.pool, old.hostname, old.status
 """
-VACATE = """
-UPDATE seat s SET assignment_id = NULL,
-                  state = CASE WHEN %(used)s THEN 'draining' WHEN v.cordoned THEN 'closed' ELSE 'free' END,
-                  free_since = CASE WHEN NOT %(used)s AND NOT v.cordoned THEN now() END
-  FROM vm v WHERE s.assignment_id = %(id)s AND v.hostname = s.hostname
+HOLDS = "SELECT hostname FROM seat WHERE assignment_id = %s"
+UNHOLD = """
+UPDATE seat s SET assignment_id = NULL, state = CASE WHEN v.cordoned THEN 'closed' ELSE 'free' END,
+                  free_since = CASE WHEN NOT v.cordoned THEN now() END
+  FROM vm v WHERE s.hostname = %s AND v.hostname = s.hostname
 """
 
 
 async def end_assignment(conn: Connection, assignment: UUID, actor: str, reason: str) -> str | None:
     """Its pool, or None when it had ended before or never was.
 
-    A VM that the person had is replaced by a clean one; one that was only held for them is free for the next.
+    What becomes of a VM that the person had, the pool's `session.after` says; one that was only held for them is free for the next.
     """
     own = await fetch_one(conn, OWN, (assignment,))
     if own is None:
         return None
     await lock_pool(conn, own["pool"])
+    if held := await fetch_one(conn, HOLDS, (assignment,)):
+        await lock_vms(conn, [held["hostname"]])
     ended = await fetch_one(conn, END, {"id": assignment, "reason": reason})
     if ended is None:
         return None
-    used = ended["status"] == AssignmentStatus.ACTIVE
-    if ended["hostname"]:
-        await conn.execute(VACATE, {"id": assignment, "used": used})
-        then = "the VM is replaced by a clean one" if used else "the VM is free for the next"
-        await write_event(conn, actor, f"vm/{ended['hostname']}", "Released", f"{reason}; {then}")
+    if held:
+        then = await _give_back(conn, held["hostname"], used=ended["status"] == AssignmentStatus.ACTIVE)
+        await write_event(conn, actor, f"vm/{held['hostname']}", "Released", f"{reason}; {then}")
     await notify(conn, RECONCILE, ended["pool"])
     await notify(conn, CHANNEL, ended["hostname"] or "")
     return str(ended["pool"])
+
+
+async def _give_back(conn: Connection, hostname: str, *, used: bool) -> str:
+    if used:
+        return (await vacate_seats(conn, [hostname])).get(hostname, REPLACED)
+    await conn.execute(UNHOLD, (hostname,))
+    return "the VM is free for the next"
 
 
 LONGEST_AHEAD = timedelta(days=7)

@@ -79,13 +79,14 @@ class Caller(Frozen):
     in_use: bool
     reporter: bool
     reclaim_at: datetime | None
+    renewable: bool  # its host has said the digest of its key
     code_version: int | None  # of its person's command; None: nobody has it
     delivered_version: int | None
 
 
 CALLERS = """
 SELECT v.hostname, v.pool, v.phase, v.token_version, v.public_ip, v.private_ip, v.status, v.gpu_health,
-       v.in_use, v.reporter, v.reclaim_at, a.code_version, a.delivered_version
+       v.in_use, v.reporter, v.reclaim_at, v.renewal_key IS NOT NULL AS renewable, a.code_version, a.delivered_version
   FROM vm v LEFT JOIN assignment a ON a.hostname = v.hostname AND a.status = 'active'
  WHERE v.hostname = ANY(%s) AND v.phase <> 'gone'
 """

@@ -33,6 +33,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "ready": {"phase": Phase.LIVE, "seat": Seat.FREE, "ready": True},
     "assigned": {"phase": Phase.LIVE, "seat": Seat.TAKEN, "ready": True},
     "released": {"phase": Phase.LIVE, "seat": Seat.DRAINING, "ready": True},
+    "renewing": {"phase": Phase.LIVE, "seat": Seat.CLOSED, "ready": True, "renewing_since": NOW - timedelta(minutes=1)},
     "failed": {"phase": Phase.LIVE, "status": VmStatus.ERROR},
     "silent": {"phase": Phase.LIVE, "seat": Seat.FREE, "ready": True, "heard_at": NOW - HOUR},
     "stopped": {"phase": Phase.LIVE, "seat": Seat.FREE, "ready": True, "instance_state": "stopped"},
@@ -205,10 +206,10 @@ class Situation:
         known = self.circumstances.get("asked", {})
         return self.set(asked={**known, pool: Asked(**changes)})
 
-    def base(self, pool: str = "client", region: str = REGION) -> "Situation":
+    def base(self, pool: str = "client", region: str = REGION, **changes: Any) -> "Situation":
         self.circumstances["bases"] = (
             *self.circumstances.get("bases", ()),
-            Base(pool=pool, region=region, outputs=BASE),
+            Base.model_validate({"pool": pool, "region": region, "applied_hash": "0", "outputs": BASE, **changes}),
         )
         return self
 
@@ -279,7 +280,7 @@ def _short(action: Action) -> str:
             return f"end {action.instance_id}"
         case "report_course":
             return f"report {action.course}"
-        case "end_base":
-            return f"end base {action.region}"
+        case "end_base" | "correct_base":
+            return f"{action.kind.partition('_')[0]} base {action.region}"
         case _:
             return f"{action.kind} {number_of(action.hostname)}"

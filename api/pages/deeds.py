@@ -36,7 +36,9 @@ DEEDS: Mapping[str, Deed] = {
         Deed("cordon", "Cordon", "nobody new is given them; who has one keeps it"),
         Deed("uncordon", "Uncordon", "they can be given to people again"),
         Deed("reboot", "Reboot", "they are rebooted, and whoever has one keeps it", "loses what is not saved"),
-        Deed("release", "Release", "their assignments end, and clean VMs take their place", ALL),
+        Deed(
+            "release", "Release", "their assignments end; what becomes of the VMs, session.after of the pool says", ALL
+        ),
         Deed("replace", "Replace", "they end, and new ones take their place", ALL),
         Deed("end", "Remove", "they end, and the declared size falls by as many", ALL),
     )
@@ -89,7 +91,7 @@ class Hand:
     async def _end(self, vm: Vm) -> None:
         async with transaction(self._db) as conn:
             if not await drain_seat(conn, vm.pool, vm.hostname):
-                await release_vm(conn, vm.pool, vm.hostname, self._actor, "removed by an admin")
+                await release_vm(conn, vm.pool, vm.hostname, self._actor, "removed by an admin", renew=False)
             await tell(conn, self._actor, vm, "RemoveAsked", "an admin removed it and lowered the declared size")
 
     async def _shrink(self, chosen: Sequence[Vm]) -> None:

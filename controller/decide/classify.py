@@ -38,8 +38,9 @@ class Judged(NamedTuple):
     @property
     def usable(self) -> bool:
         """Whether a person has it or could have it now."""
+        waits = self.vm.ready_at is not None and self.vm.renewing_since is None
         return (self.bucket in (Bucket.READY, Bucket.ASSIGNED) and not self.reclaimed) or (
-            self.bucket is Bucket.OUTDATED and self.vm.ready_at is not None
+            self.bucket is Bucket.OUTDATED and waits
         )
 
 
@@ -138,6 +139,8 @@ def _free(vm: Vm, trouble: tuple[Bucket, str] | None, outdated: str) -> tuple[Bu
         return Bucket.OUTDATED, outdated
     if vm.ready_at is None:
         return Bucket.BOOTING, "has not called in yet"
+    if vm.renewing_since is not None:
+        return Bucket.BOOTING, "is made ready for its next person"
     return Bucket.READY, "cordoned" if vm.cordoned else "waits for a user"
 
 
@@ -173,12 +176,13 @@ def _failure(vm: Vm, yard: Yardstick) -> str:
         return "it reports the status error"
     if vm.gpu_health is GpuHealth.UNHEALTHY and vm.spec.gpu and yard.health.gpu == "require":
         return "its GPU is Unhealthy"
-    if vm.ready_at is not None or yard.api_up_since is None:
+    if yard.api_up_since is None or (vm.ready_at and (vm.renewing_since is None or vm.cordoned)):
         return ""  # while no API is up, nobody can say that it is ready
-    deadline = (vm.launched_at or vm.created_at) + yard.health.boot
+    deadline = (vm.renewing_since or vm.launched_at or vm.created_at) + yard.health.boot
     # After the API was away, those that booted meanwhile need a moment to get through.
     deadline = max(deadline, yard.api_up_since + min(yard.health.boot, YOUNG))
-    return f"did not become ready within {_span(yard.health.boot)}" if deadline < yard.now else ""
+    again = " again after its last person" if vm.renewing_since else ""
+    return f"did not become ready{again} within {_span(yard.health.boot)}" if deadline < yard.now else ""
 
 
 def _outdated(vm: Vm, yard: Yardstick) -> str:

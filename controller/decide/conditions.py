@@ -72,7 +72,7 @@ def _openings(view: PoolView) -> tuple[Opening, ...]:
     if view.declared is None:
         return ()
     now = view.world.now
-    courses = (opening_of(planned, now) for planned in view.courses if now < planned.course.to_at)
+    courses = (opening_of(planned, now, view.free) for planned in view.courses if now < planned.course.to_at)
     return tuple(sorted((*openings(view.declared, now), *courses), key=lambda one: one.from_at)[:SHOWN])
 
 

@@ -52,6 +52,10 @@ class PlannedCourse:
         grown = BATCH * (1 + (now - self.grows_at) // STEP)
         return max(min(self.course.seats, grown), self.attendance.seated)
 
+    def lacks(self, free: int) -> int:
+        """Seats that are not there: neither its people have them nor could."""
+        return max(0, self.course.seats - self.attendance.seated - free)
+
     def late_by(self, now: datetime) -> timedelta | None:
         """The alarm that is due: how long before the course at least the seats should have been there."""
         due = [alarm for alarm in (*self.course.alarm, timedelta(0)) if now >= self.course.from_at - alarm]
@@ -79,13 +83,15 @@ def start_of(pool: Pool, starts: Mapping[str, Mapping[str, float]], name: str) -
     )
 
 
-def opening_of(planned: PlannedCourse, now: datetime) -> Opening:
-    course = planned.course
+def opening_of(planned: PlannedCourse, now: datetime, free: int) -> Opening:
+    """`free`: VMs of its pool that a person could have now."""
+    course, is_open = planned.course, planned.grows_at <= now
     return Opening(
         name=f"the course {planned.name}",
         size=course.seats,
         grows_at=planned.grows_at,
         from_at=course.from_at,
         to_at=course.to_at,
-        is_open=planned.grows_at <= now,
+        is_open=is_open,
+        missing=planned.lacks(free) if is_open else 0,
     )

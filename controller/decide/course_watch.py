@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from schemas.decision import ReportCourse
-from schemas.vm import Bucket
 
 from controller.decide.names import counted
 from controller.decide.work import Work
@@ -14,13 +13,11 @@ REPORTED_FOR = timedelta(days=1)
 
 def watch_courses(work: Work) -> Work:
     """Says when seats are missing though an alarm of theirs has come."""
-    if not work.view.courses:
-        return work
-    short, free = [], sum(one.usable and one.bucket is not Bucket.ASSIGNED for one in work.view.vms)
+    short = []
     for planned in work.view.courses:
         late = planned.late_by(work.view.world.now)
-        missing = planned.course.seats - planned.attendance.seated - free
-        if late is not None and missing > 0:
+        missing = planned.lacks(work.view.free)
+        if late is not None and missing:
             when = f"less than {late.total_seconds() / 60:.0f} minutes before it begins" if late else "and it has begun"
             short.append(
                 f"the course {planned.name} lacks {missing} of {counted(planned.course.seats, 'seat')}, {when}"

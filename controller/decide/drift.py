@@ -4,7 +4,7 @@ Called by `classify` for each live row. A VM is never changed back: where `drift
 replaced as an outdated one is, and one in use is left alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from schemas.lab import Pool
@@ -39,6 +39,36 @@ def _compare(vm: Vm, base: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     due = {"Name": vm.hostname, "lablink:hostname": vm.hostname, "lablink:pool": vm.pool}
     for tag, value in {**due, "lablink:generation": str(vm.generation)}.items():
         yield f"tag {tag}", seen.tags.get(tag, ""), value
+
+
+SHARED = {
+    "security_group": "security group",
+    "role": "role",
+    "role_policy": "policy of the role",
+    "instance_profile": "instance profile",
+    "key_pair": "key pair",
+}
+"""Parts of a base by their keys in `terraform/pool/adopt.tf`."""
+EGRESS = frozenset({"egress:0.0.0.0/0", "egress:::/0"})
+
+
+def find_base_drift(found: Collection[str], networks: Collection[str]) -> str:
+    """What differs of a base, by the keys of what was found of it; `networks` may reach port 22. Empty where nothing does."""
+    due = {*SHARED, *EGRESS, *(f"ingress:{network}" for network in networks)}
+    missing = [f"no {SHARED.get(key) or _name_rule(key)}" for key in sorted(due - set(found))]
+    return ", ".join([*missing, *(f"{_name_rule(key)} that is not declared" for key in find_strays(found, networks))])
+
+
+def find_strays(found: Collection[str], networks: Collection[str]) -> list[str]:
+    """Keys of the rules that somebody added."""
+    due = EGRESS | {f"ingress:{network}" for network in networks}
+    return sorted(key for key in found if ":" in key and key not in due)
+
+
+def _name_rule(key: str) -> str:
+    kind, _, what = key.partition(":")
+    words = {"ingress": "rule for SSH from", "egress": "rule for all that goes to"}
+    return f"{words.get(kind, 'rule')} {what}"
 
 
 def is_corrected(vm: Vm, pool: Pool | None, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from schemas.calendar import open_span
 from schemas.decision import (
     Action,
     AdoptVm,
+    CorrectBase,
     CreateVm,
     Decision,
     EndAssignment,
@@ -110,7 +111,7 @@ def _region(snapshot: Snapshot, action: Action, rows: dict[str, Vm], instances: 
     match action:
         case CreateVm():
             return action.spec.region
-        case EndBase():
+        case EndBase() | CorrectBase():
             return action.region
         case ReportCourse():
             return snapshot.lab.pools[action.pool].region
@@ -123,7 +124,7 @@ def _region(snapshot: Snapshot, action: Action, rows: dict[str, Vm], instances: 
 def _check_one_action_each(decision: Decision) -> None:
     subjects: set[str] = set()
     for action in decision.actions:
-        if not isinstance(action, EndBase | ReportCourse):
+        if not isinstance(action, EndBase | CorrectBase | ReportCourse):
             subject = action.instance_id if isinstance(action, EndInstance) else action.hostname
             _check(subject not in subjects, f"more than one action for {subject}", action.pool)
             subjects.add(subject)

@@ -16,12 +16,18 @@ from controller.decide.schedule import scheduled_now
 
 WEEK = timedelta(days=7)
 SIZE = re.compile(r"\.(?:metal-)?(\d*)x(?:large|l)$")
-# First letters of a family, what AWS calls its quota, and the codes for on-demand and spot.
 QUOTAS = (
-    (r"(g|vt)\d", "G and VT", "L-DB2E81BA", "L-3819A6DF"),
-    (r"p\d", "P", "L-417A185B", "L-7212CCBC"),
-    (r"(a|c|d|h|i|m|r|t|z)\d|(im|is)\d", "Standard (A, C, D, H, I, M, R, T, Z)", "L-1216C47A", "L-34B43A08"),
+    (r"(g|gr|vt)\d", "G and VT", "L-DB2E81BA", "L-3819A6DF"),
+    (r"p[2-4]", "P2 to P4", "L-417A185B", "L-7212CCBC"),
+    (r"p\d", "P5 and newer", "L-417A185B", "L-C4BD4855"),
+    (r"inf\d", "Inf", "L-1945791B", "L-B5D1601B"),
+    (r"trn\d", "Trn", "L-2C3B7624", "L-6B0D517C"),
+    (r"dl\d", "DL", "L-6E869C2A", "L-85EED4F7"),
+    (r"f\d", "F", "L-74FC7D96", "L-88CF9481"),
+    (r"x\d", "X", "L-7295265B", "L-E3A00192"),
+    (r"(a|c|d|h|i|im|is|m|r|t|z)\d", "Standard (A, C, D, H, I, M, R, T, Z)", "L-1216C47A", "L-34B43A08"),
 )
+"""First letters of a family, what AWS calls its quota, and the codes for on-demand and spot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ def find_needs(lab: Lab, now: datetime) -> list[QuotaNeed]:
     pools: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
     for name, pool in lab.pools.items():
         if number := find_peak(lab, name, now):
-            key = (pool.region, pool.market, *_quota_of(pool))
+            key = (pool.region, pool.market, *quota_of(pool))
             vcpus[key] += (number + pool.update.surge) * count_vcpus(pool.instance_type[0])
             pools[key].append(name)
     return [QuotaNeed(*key, vcpus[key], tuple(pools[key])) for key in sorted(vcpus)]
@@ -71,7 +77,8 @@ def count_vcpus(instance_type: str) -> int:
     return 96 if instance_type.endswith("metal") else 2
 
 
-def _quota_of(pool: Pool) -> tuple[str, str]:
+def quota_of(pool: Pool) -> tuple[str, str]:
+    """Name and code of the quota that counts the pool's first type; the bare family and no code where that is not known."""
     family = pool.instance_type[0].split(".", maxsplit=1)[0]
     for families, quota, on_demand, spot in QUOTAS:
         if re.match(families, family):

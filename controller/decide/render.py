@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from schemas.decision import Decision, Judgement, Opening, PoolOutlook
 
-from controller.decide.names import clock
+from controller.decide.names import clock, counted
 from controller.decide.work import describe
 
 ALWAYS = frozenset({"Converged", "Ready"})
@@ -40,7 +40,8 @@ def opening_line(one: Opening) -> str:
     """A line of the calendar."""
     words = "open" if one.is_open else "next"
     lead = f", made from {clock(one.grows_at)}" if one.grows_at < one.from_at else ""
-    return f"{words}: {one.name}: {one.size} from {clock(one.from_at)} to {clock(one.to_at)}{lead}"
+    missing = f", {counted(one.missing, 'seat')} missing" if one.missing else ""
+    return f"{words}: {one.name}: {one.size} from {clock(one.from_at)} to {clock(one.to_at)}{lead}{missing}"
 
 
 def _judged(judgements: list[Judgement]) -> Iterator[str]:

@@ -73,6 +73,11 @@ class PoolView:
         """All that counts towards the ceiling: rows that are not gone and instances beside them."""
         return len(self.vms) + sum(stranger.counts for stranger in self.strangers)
 
+    @property
+    def free(self) -> int:
+        """VMs that a person could have now."""
+        return sum(one.usable and one.bucket is not Bucket.ASSIGNED for one in self.vms)
+
     def closed(self, kind: str, region: str) -> str:
         """Why no action of this kind may be taken in a region, or nothing."""
         if self.world.observe_only:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from schemas.decision import Action, Held
+from schemas.decision import Action, CorrectBase, EndBase, Held
 from schemas.vm import Bucket
 
 from controller.decide.classify import Judged
@@ -122,7 +122,7 @@ def subject_of(action: Action) -> str:
         return action.instance_id
     if action.kind == "report_course":
         return f"course/{action.course}"
-    return "" if action.kind == "end_base" else action.hostname
+    return "" if isinstance(action, EndBase | CorrectBase) else action.hostname
 
 
 def describe(action: Action) -> str:
@@ -133,6 +133,7 @@ def describe(action: Action) -> str:
         "adopt": "adopt {instance_id} as {hostname} (shard {shard})",
         "end_instance": "terminate {instance_id}",
         "end_base": "end the base of {pool} in {region}",
+        "correct_base": "correct the base of {pool} in {region}",
         "set_session": "{tell} {hostname}",
         "end_assignment": "end the session on {hostname}",
         "report_course": "report on the course {course}",

@@ -4,12 +4,17 @@ keeps what the next look needs in /var/lib/lablink/reporter.json. Standard libra
 
 The client in the container runs one command and exits, whether or not it worked: `decide_delivery` starts it again when
 the allocator has a newer one. Only calls that the allocator took are remembered as said, the others are said again.
+
+When its person is gone the VM may go to another one: then the token is refused, `renew` asks for the new one by a key that
+no container sees, and `make_ready` starts a new container in place of the old one.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -23,6 +28,8 @@ from typing import Any
 CONTAINER = "lablink-client"
 PATIENCE_LOOKS = 6  # 90 s: longer than CRD's registration takes, shorter than a user waits
 METADATA = "http://169.254.169.254"  # LABLINK_METADATA in tests
+ENV_PATH, MEMORY_PATH = "etc/lablink/client.env", "var/lib/lablink/reporter.json"
+KEY_PATH = "var/lib/lablink/renewal.key"
 CRD_HOST = re.compile(r"chrome-remote-desktop-host|chrome-remote-desktop --start")
 SUBSCRIBE = re.compile(r"(^|[/\s])subscribe(\s|$)")
 SUBSCRIBE_COMMAND = 'PATH="/home/client/.venv/bin:/home/client/miniforge3/bin:$PATH"; exec subscribe >/proc/1/fd/1 2>&1'
@@ -38,6 +45,8 @@ class Memory:
     said: dict[str, Any] = field(default_factory=dict)
     cpu: tuple[int, int] = (0, 0)  # busy and all ticks since boot
     answered_at: float = 0.0  # when the allocator last took a heartbeat
+    renewing: str = ""  # `keep` or `reboot`: a new container is due, after a reboot
+    renewed_in: str = ""  # the boot in which it became due
 
 
 @dataclass(frozen=True)
@@ -87,10 +96,29 @@ def read_memory(path: Path) -> Memory:
         return Memory()
 
 
-def run(*command: str) -> str | None:
+def write_private(path: Path, text: str) -> None:
+    """All of it or nothing, for root alone."""
+    draft = path.with_suffix(".new")
+    draft.touch(0o600)
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def take_key(path: Path) -> str:
+    """What only this host knows, drawn once: the last person's container cannot ask for the next one's token."""
+    if not path.exists():
+        write_private(path, secrets.token_hex(32))
+    return path.read_text()
+
+
+def write_memory(root: Path, memory: Memory) -> None:
+    write_private(root / MEMORY_PATH, json.dumps(asdict(memory)))
+
+
+def run(*command: str, patience_s: float = 20) -> str | None:
     """Its output, or None when it failed, hung or is not installed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=patience_s, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         print(f"{' '.join(command[:3])}: {error}")
         return None
@@ -186,6 +214,7 @@ class Allocator:
         self.url = environment["ALLOCATOR_URL"].rstrip("/")
         self.hostname = environment["VM_NAME"]
         self._token = environment["API_TOKEN"]
+        self.refused = False  # the token does not hold any more
 
     def get(self, path: str) -> dict[str, Any] | None:
         return self._call(urllib.request.Request(self.url + path))
@@ -200,12 +229,19 @@ class Allocator:
         if memory.said.get(path) != now and self.post(path, {"hostname": self.hostname, **body}):
             memory.said[path] = now
 
+    def renew(self, key: str) -> dict[str, Any] | None:
+        body = json.dumps({"key": key}).encode()
+        request = urllib.request.Request(f"{self.url}/api/v1/client/{self.hostname}/renew", body, method="POST")
+        request.add_header("Content-Type", "application/json")
+        return self._call(request)
+
     def _call(self, request: urllib.request.Request) -> dict[str, Any] | None:
         request.add_header("Authorization", f"Bearer {self._token}")
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
                 answer = json.loads(response.read())
         except urllib.error.HTTPError as error:
+            self.refused = self.refused or error.code == 401
             if error.code != 404:  # an older allocator, which lacks what this one asks for
                 print(f"{request.selector}: {error}")
             return None
@@ -231,11 +267,36 @@ def deliver(allocator: Allocator, memory: Memory, processes: list[Process] | Non
                     os.kill(process.pid, signal.SIGTERM)
 
 
+def renew(root: Path, memory: Memory, allocator: Allocator, boot_id: str) -> Memory:
+    """Takes the new token. What is due is remembered before it is used, so that no power loss leaves the old container with it."""
+    answer = allocator.renew(take_key(root / KEY_PATH))
+    token = answer.get("token") if answer else None
+    if not isinstance(token, str):
+        return memory
+    if answer and answer.get("renewing"):
+        memory = Memory(cpu=memory.cpu, answered_at=memory.answered_at, renewing=answer["renewing"], renewed_in=boot_id)
+        write_memory(root, memory)
+    env_path = root / ENV_PATH
+    lines = [line for line in env_path.read_text().splitlines() if not line.startswith("API_TOKEN=")]
+    write_private(env_path, "\n".join([*lines, f"API_TOKEN={token}", ""]))
+    return memory
+
+
+def make_ready(root: Path, memory: Memory, boot_id: str) -> None:
+    """Ends the last person's container; the next one starts at once, or after the reboot that is asked for."""
+    run("docker", "rm", "--force", CONTAINER, patience_s=45)
+    if memory.renewing == "reboot" and memory.renewed_in == boot_id:
+        print("its person is gone: this VM reboots for the next one")
+        run("systemctl", "reboot")
+    elif run("bash", str(root / "usr/local/lib/lablink/run_container.sh"), patience_s=45) is not None:
+        print("its person is gone: a new container waits for the next one")
+        memory.renewing = ""
+
+
 def look(root: Path) -> None:
-    environment = read_environment(root / "etc/lablink/client.env")
-    memory_path = root / "var/lib/lablink/reporter.json"
+    environment = read_environment(root / ENV_PATH)
     status_path = root / "var/lib/lablink/status"
-    memory = read_memory(memory_path)
+    memory = read_memory(root / MEMORY_PATH)
     allocator = Allocator(environment)
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
@@ -247,6 +308,7 @@ def look(root: Path) -> None:
     heartbeat = {"code_version_delivered": memory.delivered, "in_use": in_use, "boot_id": boot_id, "gauges": gauges}
     if reclaim_at := read_reclaim(environment.get("LABLINK_SPOT") == "true"):
         heartbeat["reclaim_at"] = reclaim_at
+    heartbeat["renewal_key"] = hashlib.sha256(take_key(root / KEY_PATH).encode()).hexdigest()
     if allocator.post(f"/api/v1/client/{allocator.hostname}/heartbeat", heartbeat):
         memory.answered_at = time.time()
     connected = any(CRD_HOST.search(process.args) for process in processes or [])
@@ -259,9 +321,12 @@ def look(root: Path) -> None:
     if in_use is not None:
         allocator.say_once(memory, "/api/update_inuse_status", {"status": in_use}, in_use)
 
-    draft = memory_path.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(memory)))
-    draft.replace(memory_path)
+    if allocator.refused:
+        memory = renew(root, memory, allocator, boot_id)
+    write_memory(root, memory)
+    if memory.renewing:
+        make_ready(root, memory, boot_id)
+        write_memory(root, memory)
     if abandoned and not in_use and not connected:
         print("the allocator has been silent for too long, and nobody uses this VM: it shuts down")
         run("systemctl", "poweroff")

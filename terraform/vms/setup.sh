@@ -150,7 +150,8 @@ start_container() {
     fi
     container_start=$(date +%s)
     persist docker pull --quiet "$LABLINK_IMAGE"
-    docker run "${options[@]}" "$LABLINK_IMAGE"
+    { printf 'docker run' && printf ' %q' "${options[@]}" "$LABLINK_IMAGE" && printf '\n'; } >"$lib/run_container.sh"
+    bash "$lib/run_container.sh"  # as the reporter does for the next person
     container_end=$(date +%s)
 }
 
@@ -202,7 +203,7 @@ run_step "start the CloudWatch agent" start_cloudwatch_agent
 run_step "start Docker" start_docker
 run_step "prepare the GPU" prepare_gpu
 run_step "run the start-up script" run_startup_script
+run_step "start the reporter" start_reporter  # before anybody can have this VM: it says the host's key
 run_step "start the client container" start_container
-run_step "start the reporter" start_reporter
 run_step "report" report_running
 log "this VM is running"

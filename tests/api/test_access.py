@@ -44,6 +44,7 @@ BY_VM_TOKEN = {
     "POST /api/vm-logs",
     "GET /api/v1/client/{hostname:str}",
     "POST /api/v1/client/{hostname:str}/heartbeat",
+    "POST /api/v1/client/{hostname:str}/renew",  # by the key of the VM's host (test_renewal.py)
 }
 
 

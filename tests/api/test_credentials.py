@@ -206,6 +206,10 @@ async def test_quotas_are_told_beside_what_pools_want(
         with quotas_of(lambda code: 64.0 if code == "L-DB2E81BA" else 0.0) as url:
             monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", url)
             [known] = (await world.admin.get("/api/v1/credentials/quotas")).json()
+            [week] = (await world.admin.get("/api/v1/capacity/week")).json()["items"]
+        assert (week["vcpus"], week["limit"], week["why"]) == (3 * 4, 64.0, "")  # with the surge of an update
+        [silent] = (await world.admin.get("/api/v1/capacity/week")).json()["items"]
+        assert (silent["limit"], "AWS could not be asked" in silent["why"]) == (None, True)
         assert (known["limit"], known["why"], known["pools"]) == (64.0, "", ["client"])
         with quotas_of(lambda code: None) as url:
             monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", url)

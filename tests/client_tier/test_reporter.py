@@ -1,6 +1,7 @@
 """The reporter that the user data install, run look by look: what the allocator hears, and when the client in the
 container is started again for a newer Chrome Remote Desktop command."""
 
+import hashlib
 import json
 import subprocess
 import time
@@ -239,3 +240,73 @@ def remember(machine: Machine, answered_s_ago: float) -> None:
     path = machine.root / "var/lib/lablink/reporter.json"
     known = json.loads(path.read_text())
     path.write_text(json.dumps(known | {"answered_at": time.time() - answered_s_ago}))
+
+
+RENEW = f"{CLIENT}/renew"
+RUN = "docker run --detach --name lablink-client "
+
+
+def refuse(allocator: AllocatorStandIn, renewing: str | None = "keep") -> None:
+    """The VM's person is gone: its token does not hold any more."""
+    allocator.answers |= {
+        CLIENT: (401, {}),
+        f"{CLIENT}/heartbeat": (401, {}),
+        RENEW: (200, {"token": "new-token", "renewing": renewing}),
+    }
+
+
+def after_looks(machine: Machine) -> list[str]:
+    """What was done to the container and the machine since its first boot."""
+    calls = [call for call in machine.calls if call.startswith((RUN, "docker rm", "systemctl reboot"))]
+    return [" ".join(call.split()[:2]) for call in calls[1:]]
+
+
+def test_next_person_gets_a_new_container_with_the_new_token(booted: Machine, allocator: AllocatorStandIn) -> None:
+    booted.look([CRD])
+    refuse(allocator)
+    booted.look([CRD])
+    assert after_looks(booted) == ["docker rm", "docker run"]
+    assert "API_TOKEN=new-token" in (booted.root / "etc/lablink/client.env").read_text().splitlines()
+    (asked,) = allocator.bodies(RENEW)
+    assert asked is not None
+    said = {beat["renewal_key"] for beat in heartbeats(allocator)}
+    assert said == {hashlib.sha256(asked["key"].encode()).hexdigest()}
+    assign(allocator, 1)
+    del allocator.answers[f"{CLIENT}/heartbeat"]
+    booted.look([CRD])
+    assert delivered(allocator) == 1, "what the last person had proves nothing"
+    assert after_looks(booted) == ["docker rm", "docker run"]
+    assert "Bearer new-token" in allocator.authorizations
+
+
+def test_reboot_lies_between_two_people_where_it_is_asked_for(booted: Machine, allocator: AllocatorStandIn) -> None:
+    refuse(allocator, "reboot")
+    booted.look([CRD])
+    allocator.answers.clear()
+    booted.look(None)
+    assert after_looks(booted) == ["docker rm", "systemctl reboot"] * 2, "until it does"
+    path = booted.root / "var/lib/lablink/reporter.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"renewed_in": "the boot before"}))
+    booted.look(None)
+    assert after_looks(booted)[4:] == ["docker rm", "docker run"]
+
+
+def test_container_that_could_not_be_started_is_tried_again(booted: Machine, allocator: AllocatorStandIn) -> None:
+    refuse(allocator)
+    booted.fail("docker run")
+    booted.look([CRD])
+    booted.fail()
+    allocator.answers.clear()
+    booted.look(None)
+    assert after_looks(booted) == ["docker rm", "docker run"] * 2
+    booted.look([SUBSCRIBE])
+    assert len(after_looks(booted)) == 4
+
+
+def test_token_that_another_record_gives_leaves_the_desktop_alone(booted: Machine, allocator: AllocatorStandIn) -> None:
+    refuse(allocator, None)
+    booted.look([CRD])
+    assert after_looks(booted) == []
+    allocator.answers[RENEW] = (403, {})
+    assert "renew" in booted.look([CRD])
+    assert after_looks(booted) == []

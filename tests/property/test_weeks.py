@@ -1,6 +1,6 @@
 """Simulated weeks keep every rule at every tick, come to rest after the last fault, and never flap. More by LABLINK_WEEKS=100.
 
-12 seeds are always the same, as many as LABLINK_WEEKS (else 4) are fresh; a failing one names the command that lives through it again.
+30 seeds are always the same, as many as LABLINK_WEEKS (else 10) are fresh; a failing one names the command that lives through it again.
 """
 
 import os
@@ -11,9 +11,9 @@ import pytest
 from controller.simulate.ledger import report
 from tests.property.weeks import find_faults, live_a_week
 
-FIXED = range(12)
-FRESH = [SystemRandom().randrange(2**32) for _ in range(int(os.environ.get("LABLINK_WEEKS", "4")))]
-CHUNKS = [FIXED[:6], FIXED[6:], FRESH[: len(FRESH) // 2], FRESH[len(FRESH) // 2 :]]
+FIXED = range(30)
+FRESH = [SystemRandom().randrange(2**32) for _ in range(int(os.environ.get("LABLINK_WEEKS", "10")))]
+CHUNKS = [FIXED[:15], FIXED[15:], FRESH[: len(FRESH) // 2], FRESH[len(FRESH) // 2 :]]
 
 
 @pytest.mark.parametrize("seeds", CHUNKS, ids=["fixed-1", "fixed-2", "fresh-1", "fresh-2"])

@@ -76,9 +76,9 @@ def _draw_courses(chance: Random) -> dict[str, Any]:
         "to": begins + timedelta(hours=chance.randint(1, 8)),
         "seats": chance.randint(1, 12),
     }
-    return {
-        "friday": {**course, "alarm": ["30m"] if chance.random() < 0.5 else [], "grace": f"{chance.randrange(60)}m"}
-    }
+    roster = {"roster": "roster.txt"} if chance.random() < 0.5 else {}
+    alarm = ["30m"] if chance.random() < 0.5 else []
+    return {"friday": {**course, **roster, "alarm": alarm, "grace": f"{chance.randrange(60)}m"}}
 
 
 def _draw_pool(chance: Random) -> dict[str, Any]:
@@ -95,9 +95,16 @@ def _draw_pool(chance: Random) -> dict[str, Any]:
         "update": {"surge": surge, "unavailable": chance.randint(0 if surge else 1, 2)},
         "schedule": [_draw_window(chance)] if chance.random() < 0.4 else [],
         "market": chance.choice(("on-demand", "spot")),
-        "session": {"max": f"{chance.randint(20, 300)}m"} if chance.random() < 0.5 else {},
+        "software": "sleap",
+        "session": _draw_session(chance),
         "health": {"reboot_first": chance.random() < 0.5, "assigned": chance.choice(("notify", "replace"))},
     }
+
+
+def _draw_session(chance: Random) -> dict[str, Any]:
+    limits = {"max": f"{chance.randint(20, 300)}m", "idle": f"{chance.randint(20, 120)}m"}
+    drawn = {name: limit for name, limit in limits.items() if chance.random() < 0.5}
+    return {**drawn, "after": chance.choice(("replace", "reboot", "keep"))}
 
 
 def _draw_window(chance: Random) -> dict[str, Any]:

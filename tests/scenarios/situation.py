@@ -8,7 +8,7 @@
     instances: [i-1 lablink-client-dev-9 client first_seen_at=10m]  # id, host name, pool ("-": none), columns
     runs: {client/us-west-2/1: running}                             # or ended, or overdue
     refusals: [us-west-2 - g4dn.xlarge 1m cause=quota market=spot]  # region, zone, type, age, columns
-    bases: [client us-west-2]
+    bases: [client us-west-2 drift=no_key_pair]
     asked: {client: {waiting: 2, left: 1, left_at: 4m}}             # people in line, and those who left lately
     attendance: {friday: {seated: 3, roster: 20}}                    # people of courses
     starts: {client: {g4dn.xlarge: 240}}                            # p90 of start-up times in seconds
@@ -21,7 +21,7 @@
     never: ["create*"]                                              # none matches a line
 
 `listed.instance_type=t3.micro`, `listed.Name=mine`: what EC2 lists of an instance, otherwise as it was made.
-Instants are written as ages before the moment of the decision: `heard_at=10m`, or as `ends_at=+10m` after it. A warning has `_` for spaces.
+Instants are written as ages before the moment of the decision: `heard_at=10m`, or as `ends_at=+10m` after it. A warning and a drift have `_` for spaces.
 """
 
 from dataclasses import dataclass
@@ -130,7 +130,8 @@ def _read_situation(written: dict[str, Any]) -> Situation:
     for key, state in written.get("runs", {}).items():
         situation.run(key, **RUNS[state])
     for line in written.get("bases", ()):
-        situation.base(*line.split())
+        pool, region, *columns = line.split()
+        situation.base(pool, region, **_columns(columns))
     return _read_circumstances(situation, written)
 
 
@@ -187,8 +188,8 @@ def _column(name: str, value: Any) -> Any:
         return None
     if str(value).startswith("+"):
         return NOW + parse_duration(value[1:])
-    if name == "warning":
+    if name in ("warning", "drift"):
         return str(value).replace("_", " ")
     if name == "age":
         return parse_duration(value)
-    return NOW - parse_duration(value) if name.endswith("_at") or name in ("missing_since", "idle_since") else value
+    return NOW - parse_duration(value) if name.endswith(("_at", "_since")) else value

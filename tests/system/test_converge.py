@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 
-from tests.system.lab import Lab, open_lab
+from tests.system.lab import REGION, Lab, open_lab
 
 
 @pytest.fixture
@@ -107,3 +109,25 @@ def test_an_instance_whose_row_was_lost_is_adopted(lab: Lab) -> None:
     lab.wait_for_size(3)
     assert lab.live() == names
     assert lab.calls()["RunInstances"] == 3
+
+
+def test_what_a_hand_changed_of_a_base_is_told_and_corrected_where_declared(lab: Lab) -> None:
+    lab.environment |= {"LABLINK_BASE_LOOK_S": "1"}
+    lab.declare(1)
+    lab.start_controller()
+    lab.wait_for_size(1)
+    names, group = lab.live(), lab.row("SELECT outputs->>'security_group_id' AS id FROM base")["id"]
+    ec2 = boto3.client("ec2", REGION, endpoint_url=lab.aws.url, aws_access_key_id="t", aws_secret_access_key="t")
+    opened: Any = {"IpProtocol": "tcp", "FromPort": 3389, "ToPort": 3389, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[opened])
+    closed: Any = {"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[closed])
+    told = "no rule for all that goes to ::/0, rule ingress tcp 3389-3389 0.0.0.0/0 that is not declared"
+    lab.wait("the sentence", lambda: told in lab.condition("Drifted").get("message", ""))
+    lab.declare(1, "    drift: correct\n")
+    lab.wait("its end", lambda: lab.condition("Drifted")["status"] is False)
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
+    assert sorted(rule.get("CidrIpv4") or rule["CidrIpv6"] for rule in rules) == ["0.0.0.0/0", "::/0"]
+    assert {rule["IpProtocol"] for rule in rules} == {"-1"}
+    assert lab.live() == names
+    assert lab.calls()["RunInstances"] == 1

@@ -378,7 +378,7 @@ def test_reboot_runs_and_capacity_are_calls_of_the_api() -> None:
     place = {"pool": "client", "region": "us-west-2", "instance_type": "g4dn.xlarge", "zone": ""}
     place |= {"market": "spot", "cause": "quota"}
     need = {"region": "us-west-2", "market": "spot", "quota": "G and VT", "code": "L-3819A6DF", "vcpus": 24}
-    need |= {"pools": ["client", "second"], "used_up": True}
+    need |= {"pools": ["client", "second"], "used_up": True, "limit": 16.0, "why": ""}
     answers = {
         "POST /api/v1/vms/lab-1/reboot": Answer(200, {"message": "lab-1 will be rebooted"}),
         "GET /api/v1/runs": Answer(200, {"items": [run], "next": None}),
@@ -414,8 +414,22 @@ def test_reboot_runs_and_capacity_are_calls_of_the_api() -> None:
             "VT",
             "L-3819A6DF",
             "24",
-            "used",
-            "up",
+            *[
+                "16:",
+                "ask",
+                "AWS",
+                "for",
+                "more,",
+                "or",
+                "declare",
+                "less;",
+                "AWS",
+                "has",
+                "refused",
+                "VMs",
+                "for",
+                "it",
+            ],
         ]
 
 

@@ -1,8 +1,6 @@
-"""The document that sets every field: valid in all its parts, refused only where nothing acts on a part yet."""
+"""The document that sets every field: valid in all its parts, and in force as it is."""
 
-import pytest
-
-from schemas.document import InvalidDocument, edit_lab, parse_lab
+from schemas.document import edit_lab, parse_lab
 from schemas.lab import Demand, Lab
 from schemas.lab_schema import lab_json_schema
 from schemas.yaml_tree import read_tree
@@ -72,29 +70,13 @@ desired: {git_commit: false}
 public_queries: false
 """
 
-# What makes it acceptable today; shrinks together with NOT_YET.
-ACTED_ON = {
-    "pools.client.session.after": "replace",
-}
 
-
-def test_only_what_nothing_acts_on_yet_is_refused() -> None:
-    with pytest.raises(InvalidDocument) as refused:
-        parse_lab(EVERYTHING)
-    messages = {problem.field: problem.message for problem in refused.value.problems}
-    assert all(message.startswith("not supported yet") for message in messages.values())
-    assert list(messages) == [
-        "pools.client.session.after",
-    ]
-
-
-def test_the_rest_is_in_force_after_an_edit_that_touches_only_those_lines() -> None:
-    edited = edit_lab(EVERYTHING, ACTED_ON)
-    assert parse_lab(edited).lab.pools["client"].size == Demand(min=0, max=20, spare=2)
+def test_all_of_it_is_in_force_after_an_edit_that_touches_one_line() -> None:
+    edited = edit_lab(EVERYTHING, {"pools.client.session.after": "reboot"})
+    pool = parse_lab(edited).lab.pools["client"]
+    assert (pool.size, pool.session.after) == (Demand(min=0, max=20, spare=2), "reboot")
     lines, after = EVERYTHING.splitlines(), edited.splitlines()
-    touched = [line.strip() for line in lines if line not in after]
-    names = {path.split(".")[2 if path.startswith("pools") else 0] for path in ACTED_ON}
-    assert all(line.partition(":")[0] in names for line in touched)
+    assert len([line for line in lines if line not in after]) == 1
     assert "format: 1                      # of this file" in after
 
 

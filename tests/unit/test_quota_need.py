@@ -41,11 +41,11 @@ def test_the_largest_of_size_windows_and_courses_counts_with_the_surge() -> None
 
 def test_pools_share_a_quota_by_region_market_and_family() -> None:
     pools = {"a": 2, "b": {"size": 1, "instance_type": "g5.2xlarge"}, "c": {"size": 1, "market": "spot"}, "none": 0}
-    pools |= {"d": {"size": 1, "instance_type": "t3.large"}, "e": {"size": 1, "instance_type": "trn1.2xlarge"}}
+    pools |= {"d": {"size": 1, "instance_type": "t3.large"}, "e": {"size": 1, "instance_type": "hpc7a.12xlarge"}}
     region = "us-west-2"
     assert find_needs(build_lab(pools), NOW) == [
         QuotaNeed(region, "on-demand", "G and VT", "L-DB2E81BA", 3 * 4 + 2 * 8, ("a", "b")),
         QuotaNeed(region, "on-demand", "Standard (A, C, D, H, I, M, R, T, Z)", "L-1216C47A", 4, ("d",)),
-        QuotaNeed(region, "on-demand", "trn1", "", 16, ("e",)),
+        QuotaNeed(region, "on-demand", "hpc7a", "", 2 * 48, ("e",)),
         QuotaNeed(region, "spot", "G and VT", "L-3819A6DF", 8, ("c",)),
     ]
