@@ -30,6 +30,7 @@ class PlannedCourse:
     course: Course
     attendance: Attendance
     start: timedelta
+    longest_start: timedelta  # that is allowed
 
     @property
     def ready_by(self) -> datetime:
@@ -38,8 +39,19 @@ class PlannedCourse:
     @property
     def grows_at(self) -> datetime:
         """The last batch begins the start-up time before the seats are due, the others a step earlier each."""
+        return self._grows_at(self.start)
+
+    @property
+    def near_at(self) -> datetime:
+        """When it would grow if its VMs took as long as they may: from then on none of those that are there is ended before it.
+
+        Else the first one that is ready, whose time is measured, would put off the growth that made it.
+        """
+        return self._grows_at(max(self.start, self.longest_start))
+
+    def _grows_at(self, start: timedelta) -> datetime:
         batches = -(-self.course.seats // BATCH)
-        return self.ready_by - self.start * MARGIN - STEP * (batches - 1)
+        return self.ready_by - start * MARGIN - STEP * (batches - 1)
 
     @property
     def over_at(self) -> datetime:
@@ -68,9 +80,8 @@ def plan_courses(snapshot: Snapshot) -> dict[str, list[PlannedCourse]]:
     for name, course in sorted(snapshot.lab.courses.items()):
         pool = snapshot.lab.pools[course.pool]
         attendance = snapshot.attendance.get(name, Attendance())
-        planned[course.pool].append(
-            PlannedCourse(name, course, attendance, start_of(pool, snapshot.starts, course.pool))
-        )
+        start = start_of(pool, snapshot.starts, course.pool)
+        planned[course.pool].append(PlannedCourse(name, course, attendance, start, pool.health.boot))
     return planned
 
 

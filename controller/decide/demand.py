@@ -19,6 +19,9 @@ MINIMUM_AGE = timedelta(minutes=15)
 """A VM younger than this is not ended because demand fell: it may rise again, and a start costs minutes."""
 
 
+THERE = frozenset({Bucket.PLANNED, Bucket.BOOTING, Bucket.READY})
+
+
 @dataclass(frozen=True, slots=True)
 class Want:
     """`size` VMs should be there now; `most` may be, replacements aside. `why` says where the size comes from.
@@ -57,7 +60,7 @@ def _with_courses(want: Want, vms: Sequence[Judged], courses: Sequence[PlannedCo
 
     They may be more than the pool's `max`: who declares a course means its seats.
     """
-    grown = [(planned, planned.seats_at(now)) for planned in courses if planned.seats_at(now)]
+    grown = [(planned, number) for planned in courses if (number := _seats_of(planned, vms, now))]
     seated = sum(planned.attendance.seated for planned, _ in grown)
     others = max(0, sum(one.bucket is Bucket.ASSIGNED for one in vms) - seated)
     seats = sum(number for _, number in grown) + others
@@ -66,6 +69,14 @@ def _with_courses(want: Want, vms: Sequence[Judged], courses: Sequence[PlannedCo
     names = ", ".join(f"{number} for the course {planned.name}" for planned, number in grown)
     why = f"{seats} wanted ({names}{f', {others} in use by others' if others else ''})"
     return Want(seats, max(seats, want.most), f"{seats} declared with courses", why)
+
+
+def _seats_of(planned: PlannedCourse, vms: Sequence[Judged], now: datetime) -> int:
+    """Those that should be there or on their way; while it is near, those of its seats that are there already."""
+    if planned.near_at <= now < planned.grows_at:
+        there = sum(one.bucket in THERE for one in vms)
+        return min(planned.course.seats, planned.attendance.seated + there)
+    return planned.seats_at(now)
 
 
 def _own_size(pool: Pool, vms: Sequence[Judged], asked: Asked) -> Want:
