@@ -136,8 +136,8 @@ class _Run:
     async def _plan(self) -> None:
         assert self.workspace
         names = (f"-out={self.workspace.plan}", f"-var-file={self.workspace.variables}")
-        more = ("-destroy",) if self.job.destroy else ()
-        await self._terraform("plan", "-json", "-input=false", "-refresh=false", self._lock_timeout, *names, *more)
+        more = (f"-refresh={str(self.job.refresh).lower()}", *(("-destroy",) if self.job.destroy else ()))
+        await self._terraform("plan", "-json", "-input=false", self._lock_timeout, *names, *more)
         shown = await self._terraform("show", "-json", str(self.workspace.plan), keep=False)
         refusal = self.job.check(await to_thread.run_sync(json.loads, shown.text))
         if refusal:

@@ -110,6 +110,7 @@ def _make_job(work: BaseWork, variables: dict[str, Any], adopt: Mapping[str, str
         check=partial(check_base_plan, wanted=True),
         allow=_allow,
         record=partial(_record, work, hash_variables(variables)),
+        refresh=bool(work.base.drift),
     )
 
 

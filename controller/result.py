@@ -82,6 +82,7 @@ class Job:
     allow: Callable[[Connection], Awaitable[list[str]]]
     record: Recorder
     destroy: bool = False
+    refresh: bool = False  # first look at what is there: somebody changed it
     note: str = ""  # what the plan means for people and money
     untaint: tuple[str, ...] = ()  # addresses that the state holds as not wholly made and that were heard of
 

@@ -120,13 +120,15 @@ def test_what_a_hand_changed_of_a_base_is_told_and_corrected_where_declared(lab:
     ec2 = boto3.client("ec2", REGION, endpoint_url=lab.aws.url, aws_access_key_id="t", aws_secret_access_key="t")
     opened: Any = {"IpProtocol": "tcp", "FromPort": 3389, "ToPort": 3389, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[opened])
-    closed: Any = {"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
-    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[closed])
+    of_group: Any = [{"Name": "group-id", "Values": [group]}]
+    rules = ec2.describe_security_group_rules(Filters=of_group)["SecurityGroupRules"]
+    (closed,) = [rule["SecurityGroupRuleId"] for rule in rules if rule.get("CidrIpv6") == "::/0"]
+    ec2.revoke_security_group_egress(GroupId=group, SecurityGroupRuleIds=[closed])
     told = "no rule for all that goes to ::/0, rule ingress tcp 3389-3389 0.0.0.0/0 that is not declared"
     lab.wait("the sentence", lambda: told in lab.condition("Drifted").get("message", ""))
     lab.declare(1, "    drift: correct\n")
     lab.wait("its end", lambda: lab.condition("Drifted")["status"] is False)
-    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
+    rules = ec2.describe_security_group_rules(Filters=of_group)["SecurityGroupRules"]
     assert sorted(rule.get("CidrIpv4") or rule["CidrIpv6"] for rule in rules) == ["0.0.0.0/0", "::/0"]
     assert {rule["IpProtocol"] for rule in rules} == {"-1"}
     assert lab.live() == names
