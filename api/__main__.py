@@ -1,11 +1,9 @@
 """`python -m api`: one API process. Several may run on one database. Exit 1 with a sentence when it cannot start."""
 
 import gc
-import logging
 import socket
 import sys
 
-import structlog
 import uvloop
 from pydantic import ValidationError
 
@@ -14,6 +12,7 @@ from api.open_files import allow_many_files
 from api.server import Server
 from schemas.settings import Settings
 from store.db import open_db
+from store.log import redact, set_up_log
 from store.secret import SecretError
 
 MOST_CONNECTIONS = 8
@@ -28,6 +27,7 @@ def main() -> None:
     except ValidationError as error:
         wrong = "; ".join(f"LABLINK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         sys.exit(f"the API cannot start: {wrong}")
+    redact.learn(settings)
     try:
         listening = bind(settings.host, settings.port)
     except OSError as error:
@@ -39,20 +39,6 @@ def main() -> None:
         uvloop.run(serve(settings, listening))
     except SecretError as error:
         sys.exit(f"the API cannot start: {error} (LABLINK_ENCRYPTION_KEY, or the file encryption_key in LABLINK_KEYS)")
-
-
-def set_up_log() -> None:
-    """Plain lines on stderr. Tracebacks without the values of variables: those may be PINs, codes and tokens."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    structlog.configure(
-        processors=[
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 import structlog
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Router
 from litestar.datastructures import CacheControlHeader, State
 from litestar.di import Provide
 from litestar.plugins.pydantic import PydanticPlugin
@@ -42,7 +42,7 @@ from api import (
 )
 from api.admins import in_scope, same_site_only
 from api.body_limit import LARGEST_BODY, refuse_large
-from api.errors import EXCEPTION_HANDLERS
+from api.errors import EXCEPTION_HANDLERS, name_request
 from api.headers import add_headers
 from api.openapi import complete, make_config
 from api.pages.engine import make_templates
@@ -69,7 +69,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
     documented = make_config()
     app = Litestar(
         route_handlers=list_routes(),
-        before_request=refuse_large,
+        before_request=_begin,
         before_send=[add_headers(settings)],
         dependencies={name: _provide(part) for name, part in named.items()},
         exception_handlers=EXCEPTION_HANDLERS,
@@ -85,6 +85,11 @@ def create_app(settings: Settings, db: Db) -> Litestar:
     )
     complete(app, documented)
     return app
+
+
+async def _begin(request: Request[Any, Any, Any]) -> None:
+    name_request(request)
+    await refuse_large(request)
 
 
 def list_loops(parts: Parts) -> dict[str, Loop]:

@@ -11,12 +11,14 @@ UNREACHABLE 503 (PostgreSQL is away), DataError 400 (a value that no text of Pos
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from secrets import token_hex
 from typing import Any
 
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from psycopg import DataError
+from structlog.contextvars import bind_contextvars, get_contextvars
 
 from api.pages.shell import show_problem, wants_page
 from api.shown import show_version
@@ -151,8 +153,15 @@ def answer_too_deep(_: AnyRequest, _error: RecursionError) -> Answer:
 
 def answer_unexpected(request: AnyRequest, error: Exception) -> Answer:
     """A mistake of ours: the log has it, the caller gets nothing of its inside."""
+    if "request" not in get_contextvars():
+        name_request(request)
     log.error("request.failed", path=request.url.path, exc_info=error)
-    return _answer(500, UNEXPECTED)
+    return _answer(500, UNEXPECTED, request=get_contextvars()["request"])
+
+
+def name_request(_: AnyRequest) -> None:
+    """A number by which the log's lines about one request are found; who meets a mistake of ours is told it."""
+    bind_contextvars(request=token_hex(4))
 
 
 def _or_page(answer: Callable[[AnyRequest, Any], Answer]) -> Callable[[AnyRequest, Any], Response[Any]]:
@@ -163,7 +172,9 @@ def _or_page(answer: Callable[[AnyRequest, Any], Answer]) -> Callable[[AnyReques
         if not wants_page(request):
             return found
         said = str(found.content["error"])
-        return show_problem(request, found, FOR_PEOPLE.get(said, said))
+        number = found.content.get("request")
+        words = FOR_PEOPLE.get(said, said) + (f" (number {number})" if number else "")
+        return show_problem(request, found, words)
 
     return answer_either
 

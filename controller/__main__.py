@@ -5,7 +5,6 @@ import signal
 import sys
 from contextlib import suppress
 from functools import partial
-from typing import TextIO, cast
 
 import anyio
 import structlog
@@ -34,6 +33,7 @@ from store.assignment import CHANNEL as ASSIGNMENT
 from store.credentials import CHANNEL as CREDENTIALS
 from store.db import UNREACHABLE, Db, open_db
 from store.lease import Lease
+from store.log import redact, set_up_log
 from store.notification import CHANNEL as NOTICE
 from store.secret import Cipher
 
@@ -84,31 +84,6 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
             group.cancel_scope.cancel()
 
 
-class PatientStderr:
-    """Standard error, whose disk may be full: then a line is lost, and nothing else."""
-
-    def write(self, text: str) -> None:
-        with suppress(OSError):
-            sys.stderr.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            sys.stderr.flush()
-
-
-def set_up_log() -> None:
-    """Plain lines on stderr. Tracebacks without the values of variables: those may be passwords, keys and tokens."""
-    structlog.configure(
-        processors=[
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, PatientStderr())),
-    )
-
-
 async def _wait_for_signal(stopping: anyio.Event) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
@@ -124,6 +99,7 @@ def main() -> int:
         sys.stderr.write(f"controller: {'; '.join(said)}\n")
         return 1
     set_up_log()
+    redact.learn(settings)
     anyio.run(run, settings)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -6,10 +6,12 @@ no message did, so a lost message costs a delay and nothing else. Used by `contr
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import count
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup
+from structlog.contextvars import bound_contextvars
 
 from controller.errors import NeedsOperator, RetryLater
 from store.db import UNREACHABLE
@@ -17,6 +19,8 @@ from store.lease import LeaseLost
 
 log = structlog.get_logger()
 
+TURNS = count(1)
+"""Numbers that the log's lines about one run of a handler share."""
 ERROR_PAUSE_S = 5.0
 """After an error that nobody expected; the next run starts from what is true then."""
 
@@ -94,7 +98,8 @@ class Runtime:
     async def _run_key(self, handler: Handler, key: str, entry: _Entry) -> None:
         pause_s: float | None = None
         try:
-            pause_s = await self._attempt(handler, key)
+            with bound_contextvars(handler=handler.name, key=key, turn=next(TURNS)):
+                pause_s = await self._attempt(handler, key)
         finally:
             entry.rested.set()
         if self._stopping:
@@ -112,16 +117,16 @@ class Runtime:
         except LeaseLost:
             raise
         except RetryLater as later:
-            log.info("retry later", handler=handler.name, key=key, delay_s=later.delay_s, reason=str(later))
+            log.info("retry later", delay_s=later.delay_s, reason=str(later))
             return later.delay_s
         except NeedsOperator as reason:
-            log.warning("needs an operator", handler=handler.name, key=key, reason=str(reason))
+            log.warning("needs an operator", reason=str(reason))
             return None
         except UNREACHABLE as error:
-            log.warning("the database cannot be reached; trying again", handler=handler.name, key=key, error=str(error))
+            log.warning("the database cannot be reached; trying again", error=str(error))
             return ERROR_PAUSE_S
         except Exception:
-            log.exception("a handler failed; trying again", handler=handler.name, key=key)
+            log.exception("a handler failed; trying again")
             return ERROR_PAUSE_S
 
     async def _later(self, handler: Handler, key: str, pause_s: float, scope: anyio.CancelScope) -> None:

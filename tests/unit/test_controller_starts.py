@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 SHOW = """
-from controller.__main__ import set_up_log
+from store.log import set_up_log
 import structlog
 
 def fail(token):
