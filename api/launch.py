@@ -122,7 +122,8 @@ async def post_destroy(request: AnyRequest, db: AnyDb, desired: TheDesired) -> R
     if strange := sorted(set(pools) - lab.pools.keys()):
         raise BadInputError(f"there is no pool {', '.join(strange)}; there are {', '.join(lab.pools) or 'none yet'}")
     if _is_browser(request) and set(_read_names(fields, "confirm")) != set(pools):
-        raise ConflictError(f"this ends every VM of {', '.join(pools)}, used or not: repeat the name in `confirm`")
+        names = ", ".join(pools)
+        raise ConflictError(f"this ends every VM of {names}, used or not: type {names} to confirm it; nothing was done")
     zero = {f"pools.{pool}.size": 0 for pool in pools}
     version = await edit_in_force(db, desired, lambda _: zero, request.state.actor)
     ended = 0

@@ -17,7 +17,7 @@ TITLES = {
     403: "That is not allowed",
     404: "There is nothing here",
     405: "There is nothing to look at here",
-    409: "Something else happened meanwhile",
+    409: "That was not done",
     413: "That is too long",
     429: "Too many tries",
     503: "Not right now",
