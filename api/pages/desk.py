@@ -48,11 +48,12 @@ async def get_live(feed: TheFeed) -> ServerSentEvent:
 
 
 async def _follow(feed: Signal) -> AsyncIterator[ServerSentEventMessage]:
+    rung = feed.mark()
     yield ServerSentEventMessage(comment="here")
     while not feed.closed:
-        rung = feed.mark()
         with anyio.move_on_after(LOOK_S):
             await rung.wait()
+        rung = feed.mark()  # before the page is told: what comes while it renews itself is told next
         yield ServerSentEventMessage(data="", event="changed")
         await anyio.sleep(BREATH_S)
 

@@ -25,6 +25,7 @@ ADMIN = (
     "/admin/assignments",
     "/admin/costs",
     "/admin/credentials",
+    "/admin/credentials/quotas",
     "/admin/tokens",
     "/admin/nothing-here",
 )
