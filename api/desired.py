@@ -55,7 +55,7 @@ MAYBE = answering_also(
 @put("/desired", operation_class=WHOLE, scope=Scope.ADMIN)
 async def put_desired(request: AnyRequest, db: AnyDb, desired: TheDesired, if_match: IfMatch = None) -> VersionMade:
     """Put a YAML document in force. `If-Match` names the version that it was made from (0: none yet)."""
-    based_on = read_match(if_match)
+    based_on = read_match(if_match) or None
     parsed = await read_document(request)
     change = Change(parsed.text, parsed.lab, request.state.actor, "api")
     return await accept(db, desired, change, based_on)
@@ -74,12 +74,12 @@ def made_of(version: Version) -> VersionMade:
     return VersionMade(**version.model_dump(exclude={"yaml"}))
 
 
-def read_match(header: str | None) -> int | None:
-    """The version of an `If-Match` header, None for 0: nothing was in force."""
+def read_match(header: str | None) -> int:
+    """The version of an `If-Match` header; 0: nothing was in force."""
     number = (header or "").strip().removeprefix("W/").strip('"')
     if not number.isdecimal() or len(number) > 18:
         raise BadInputError("name the version that the document was made from in If-Match, such as If-Match: 3")
-    return int(number) or None
+    return int(number)
 
 
 async def read_document(request: AnyRequest) -> Parsed:
