@@ -61,10 +61,12 @@ async def put_desired(request: AnyRequest, db: AnyDb, desired: TheDesired, if_ma
     return await accept(db, desired, change, based_on)
 
 
-async def accept(db: Db, desired: TheDesired, change: Change, based_on: int | None) -> VersionMade:
+async def accept(
+    db: Db, desired: TheDesired, change: Change, based_on: int | None, *, adds: bool = False
+) -> VersionMade:
     """A change becomes the version in force, and the controller is woken. Raises DesiredConflict."""
     async with transaction(db) as conn:
-        version = await append_version(conn, change, based_on)
+        version = await append_version(conn, change, based_on, adds=adds)
         await notify(conn, RECONCILE)
     desired.forget()
     return made_of(version)

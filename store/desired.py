@@ -50,18 +50,20 @@ RETURNING version, at, author, source, yaml
 """
 
 
-async def append_version(conn: Connection, change: Change, based_on: int | None) -> Version:
+async def append_version(conn: Connection, change: Change, based_on: int | None, *, adds: bool = False) -> Version:
     """Put a document in force, in the caller's transaction, with an event; wakes whoever reads versions.
 
     `based_on` is the version that the change was made from, None for the very first. Raises DesiredConflict when
     another is in force by now. A text that equals the one in force makes no new version and is no conflict, whatever
-    it was made from: a form that was sent twice has its way (RFC 9110, 13.1.1).
+    it was made from: a form that was sent twice has its way (RFC 9110, 13.1.1). Not so where the change `adds` to what
+    it was made from: two who add the same to the same version count twice.
     """
     await conn.execute(LOCK)
     newest = await read_newest(conn)
-    if newest and newest.yaml == change.yaml:
+    stale = (newest.version if newest else None) != based_on
+    if newest and newest.yaml == change.yaml and not (adds and stale):
         return newest
-    if (newest.version if newest else None) != based_on:
+    if stale:
         raise DesiredConflict(based_on, newest)
     document = change.lab.model_dump_json()
     row = await fetch_one(conn, INSERT, (change.author, change.source, change.yaml, document))
