@@ -109,6 +109,20 @@ def test_buckets_refuse_calls_without_tls(deploy: Deploy) -> None:
     assert kinds.count("aws_s3_bucket_policy") == 1
 
 
+def test_an_external_database_brings_neither_a_volume_nor_rds(deploy: Deploy) -> None:
+    lab = deploy("external", database={"mode": "external"})
+    lab.run("plan", "-out=next.tfplan")
+    shown = json.loads(lab.run("show", "-json", "next.tfplan"))
+    made = {one["type"]: one["change"]["after"] for one in shown["resource_changes"] if one["mode"] == "managed"}
+    assert {
+        "aws_ebs_volume",
+        "aws_volume_attachment",
+        "aws_dlm_lifecycle_policy",
+        "aws_db_instance",
+    } & made.keys() == set()
+    assert made["aws_instance"]["instance_type"] == "t3.large"
+
+
 def test_an_allocator_image_of_ecr_may_be_pulled_and_no_other(deploy: Deploy) -> None:
     image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab/link:1"
     lab = deploy("ecr", allocator={"image": image})
