@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import Request, get, post
 from litestar.exceptions import PermissionDeniedException
@@ -89,14 +89,14 @@ class Heartbeat(BaseModel):
 class RenewalRequest(BaseModel):
     """Body of a reporter's call for the token that holds now. `key` was drawn on the VM's host; no container sees it."""
 
-    key: str = Field(min_length=32, max_length=256)
+    key: str = Field(min_length=32, max_length=256, examples=["5f0c" * 16])
 
 
 class Renewed(Frozen):
     """The VM's token. `renewing`: what is to be done before it is used (`keep` or `reboot`: a new container, or also a reboot)."""
 
-    token: str
-    renewing: str | None
+    token: Annotated[str, Field(examples=["9b57" * 16])]
+    renewing: Literal["keep", "reboot"] | None
 
 
 class ClientTold(Frozen):

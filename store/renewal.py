@@ -5,6 +5,7 @@ itself by a key that it drew at its first boot and whose digest it said before t
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from schemas.frozen import Frozen
 from store.db import Connection, fetch, fetch_one
@@ -52,7 +53,7 @@ class Renewal(Frozen):
     """What a host that has the key is told: its token's version, and what is to be done before it is used, if anything."""
 
     token_version: int
-    renewing: str | None
+    renewing: Literal["keep", "reboot"] | None
 
 
 RENEW = """

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ class Lab:
     aws: RunningAws
     environment: dict[str, str]
     controllers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    called_before: dict[str, int] = field(default_factory=dict)  # of AWS, by another lab
+
+    def __post_init__(self) -> None:
+        self.called_before = self._read_calls()
+
+    @cached_property
+    def _ec2(self) -> Any:
+        """Made once: that takes as long as some of Terraform's runs."""
+        return boto3.client("ec2", REGION, endpoint_url=self.aws.url, aws_access_key_id="t", aws_secret_access_key="t")
 
     @property
     def file(self) -> Path:
@@ -74,8 +84,7 @@ class Lab:
 
     def instances(self) -> Counter[str]:
         """Host names of the instances that exist, with how often."""
-        ec2 = boto3.client("ec2", REGION, endpoint_url=self.aws.url, aws_access_key_id="t", aws_secret_access_key="t")
-        pages = ec2.get_paginator("describe_instances").paginate(
+        pages = self._ec2.get_paginator("describe_instances").paginate(
             Filters=[{"Name": "instance-state-name", "Values": ALIVE}]
         )
         found = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
@@ -96,6 +105,12 @@ class Lab:
         urllib.request.urlopen(urllib.request.Request(f"{self.aws.fault_url}/faults", method="DELETE")).close()
 
     def calls(self) -> dict[str, int]:
+        """How often each action of AWS was asked for since this lab began."""
+        counted = Counter(self._read_calls())
+        counted.subtract(self.called_before)
+        return {action: number for action, number in counted.items() if number}
+
+    def _read_calls(self) -> dict[str, int]:
         with urllib.request.urlopen(f"{self.aws.fault_url}/calls") as answer:
             return dict(json.load(answer))
 
@@ -126,7 +141,7 @@ class Lab:
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {within_s} s: {what}\n{self.story()}")
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def wait_for_size(self, size: int, within_s: float = 60) -> None:
         """Exactly `size` VMs, each with one instance, in rows, in Terraform's state and in AWS."""
@@ -152,10 +167,13 @@ class Lab:
 
 
 @contextmanager
-def open_lab(dsn: str, folder: Path) -> Iterator[Lab]:
-    """Everything but a controller runs; whatever was started is gone at the end."""
+def open_lab(dsn: str, folder: Path, running: RunningAws | None = None) -> Iterator[Lab]:
+    """Everything but a controller runs; whatever was started is gone at the end. An AWS that runs is emptied, since to start one takes seconds."""
     with ExitStack() as stack:
-        aws = stack.enter_context(start_aws(folder / "aws"))
+        aws = running or stack.enter_context(start_aws(folder / "aws"))
+        if running:
+            urllib.request.urlopen(urllib.request.Request(f"{aws.url}/moto-api/reset", method="POST")).close()
+            urllib.request.urlopen(urllib.request.Request(f"{aws.fault_url}/faults", method="DELETE")).close()
         provider = serve_reattach(endpoint_url=aws.url, region=REGION, access_key="test", secret_key="test")
         stack.callback(provider.stop)
         environment = {
