@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DIST = ROOT / "dist" / "image"
 BUILD = [str(ROOT / "deploy" / "image"), "--no-tar"]
-NEEDED = ("buildah", "mmdebstrap", "unshare", "flock", "curl", "apt-get")
+NEEDED = ("buildah", "mmdebstrap", "unshare", "setpriv", "flock", "curl", "apt-get")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_", "LABLINK_"))}
 
 
@@ -21,10 +21,10 @@ def need_builders() -> None:
     """In CI everything has to be there; elsewhere a machine may lack what builds images."""
     lacks = [name for name in NEEDED if not shutil.which(name)] + (["root"] if os.geteuid() else [])
     if lacks and os.environ.get("CI") == "true":
-        pytest.fail(f"the image cannot be built: {', '.join(lacks)} is missing; `.ci/run` as root installs it")
+        pytest.fail(f"the image cannot be built: this machine lacks {', '.join(lacks)}; `.ci/run` as root installs it")
     if lacks:
         pytest.skip(
-            f"the image is not built, for {', '.join(lacks)} is missing: `apt-get install buildah mmdebstrap`, as root"
+            f"the image is not built, for this machine lacks {', '.join(lacks)}: `apt-get install buildah mmdebstrap`, as root"
         )
 
 
