@@ -169,6 +169,10 @@ class ActuationWorld:
     def end_faults(self) -> None:
         urlopen(Request(f"{self.aws.fault_url}/faults", method="DELETE"), timeout=10).close()
 
+    def leave_shared_templates(self) -> None:
+        """Before anything has run: this world initialises its modules itself, in its own work folder."""
+        (self.actuator.work_dir / "modules").unlink()
+
     def leftovers(self) -> list[Path]:
         """Files below the work folder that would hold tokens."""
         words = ("tfvars", "tfplan", "errored")

@@ -103,6 +103,8 @@ async def test_a_missing_terraform_is_a_sentence_and_heals(world: ActuationWorld
 
 async def test_a_work_folder_that_cannot_be_written_is_a_sentence_and_heals(world: ActuationWorld) -> None:
     names = await world.plan_vms(1)
+    world.leave_shared_templates()
+    world.actuator.work_dir.rmdir()
     world.actuator.work_dir.write_text("in the way")
     assert (await world.actuate()).retry_after_s is not None
     condition = await world.condition("ApplyFailed")
@@ -153,6 +155,7 @@ async def test_a_stopped_controller_lets_terraform_save_its_state(world: Actuati
 
 
 async def test_secrets_are_in_no_argument_output_or_file_that_stays(world: ActuationWorld) -> None:
+    world.leave_shared_templates()
     names = await world.plan_vms(2)
     world.fault(latency={"RunInstances": 0.5})
     arguments: list[bytes] = []

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_an_installed_provider_is_initialised_once_for_all_shards(world: ActuationWorld, tmp_path: Path) -> None:
     """As with the registry: the provider is a program that Terraform starts, and a lock file pins it."""
-    (world.actuator.work_dir / "modules").unlink()  # a link to what other tests share
+    world.leave_shared_templates()
     environment = {k: v for k, v in world.actuator.terraform.environment.items() if k != "TF_REATTACH_PROVIDERS"}
     environment["TF_CLI_CONFIG_FILE"] = str(write_mirror(tmp_path / "mirror"))
     world.actuator = replace(world.actuator, terraform=replace(world.actuator.terraform, environment=environment))
