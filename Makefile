@@ -5,10 +5,10 @@ RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format lint types imports bless bench lambda image manual prove lock clean
+.PHONY: help setup up test check format lint types imports bless bench bench-quick lambda image manual prove lock clean
 
 help: ## what there is to make
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(READY) ## virtual environment with all that running and testing need
 
@@ -49,7 +49,10 @@ bless: setup ## rewrite what the scenarios expect; review reads the difference
 	@$(RUN)/python -m tests.scenarios.bless
 
 bench: setup ## measure, each figure beside its baseline or limit
-	@$(RUN)/python -m bench
+	@$(RUN)/python -m bench --json docs/performance.json
+
+bench-quick: setup ## the figures that take no more than three minutes together
+	@$(RUN)/python -m bench decide ticks reports pages admin-pages
 
 lambda: setup ## the package of the log Lambda, dist/log_lambda.zip, the same bytes each time
 	@$(RUN)/python -m lablink.lambda_package dist/log_lambda.zip

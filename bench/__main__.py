@@ -7,12 +7,15 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 from rich.console import Console
@@ -30,6 +33,7 @@ from bench.reporting import measure_reports
 from bench.seating import measure_seating
 from bench.ticking import measure_ticks
 
+MACHINE = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 MEASURES: dict[str, Callable[[], list[Figure]]] = {
     "decide": measure_decide,
     "rehearsals": measure_rehearsals,
@@ -54,7 +58,7 @@ def main() -> int:
     figures, broken = measure(options.only or list(MEASURES))
     show(figures)
     if options.json:
-        options.json.write_text(json.dumps([asdict(figure) | {"holds": figure.holds} for figure in figures], indent=2))
+        options.json.write_text(json.dumps(describe_run(figures), indent=1, ensure_ascii=False) + "\n")
     for group in broken:
         print(f"{group} could not be measured: its error is above", file=sys.stderr)
     return 0 if not broken and all(figure.holds for figure in figures) else 1
@@ -74,17 +78,26 @@ def measure(groups: list[str]) -> tuple[list[Figure], list[str]]:
     return figures, broken
 
 
+def describe_run(figures: list[Figure]) -> dict[str, Any]:
+    """What the manual's page on performance is made of."""
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "commit": commit.stdout.strip(),
+        "machine": MACHINE,
+        "figures": [asdict(figure) | {"judged": figure.judged, "holds": figure.holds} for figure in figures],
+    }
+
+
 def show(figures: list[Figure]) -> None:
-    table = Table(
-        title=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
+    table = Table(title=MACHINE)
     for heading in ("what", "measured", "limit", "", "note"):
         table.add_column(heading, justify="left" if heading in ("what", "note") else "right")
     for figure in figures:
         measured, limit = f"{figure.value:,.0f} {figure.unit}", f"{figure.limit:,.0f} {figure.unit}"
         if figure.baseline is not None:
             measured = f"{figure.judged:.2f} × ({figure.value:,.0f} / {figure.baseline:,.0f} {figure.unit})"
-            limit = f"{figure.limit} ×"
+            limit = f"{figure.limit:.2f} ×"
         table.add_row(figure.name, measured, limit, "holds" if figure.holds else "MISSED", figure.note)
     Console(width=None if sys.stdout.isatty() else 150).print(table)
 

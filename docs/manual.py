@@ -1,6 +1,7 @@
 """The parts of the manual that the program writes itself: fields of the document, commands, calls, conditions, prices. A hook of mkdocs."""
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -196,6 +197,27 @@ def write_prices() -> Iterator[str]:
     yield from (f"| `{name}` | {price:g} |" for name, price in price_table.DATABASES.items())
 
 
+def write_performance() -> Iterator[str]:
+    """What `make bench` saw when it was last run for the manual."""
+    run = json.loads((ROOT / "docs/performance.json").read_text())
+    yield from (
+        "# Performance",
+        "",
+        f"Measured by `make bench` on {run['machine']}, at commit `{run['commit']}`, {run['at']}. Each figure stands beside its limit, or beside a ",
+    )
+    yield from (
+        "baseline that was taken in the same run: ratios carry over to other machines, milliseconds do not.",
+        "",
+    )
+    yield from ("| what | measured | limit | | |", "|---|---|---|---|---|")
+    for figure in run["figures"]:
+        measured, limit = f"{figure['value']:,.0f} {figure['unit']}", f"{figure['limit']:,.0f} {figure['unit']}"
+        if figure["baseline"] is not None:
+            measured, limit = f"{figure['judged']:.2f} ×", f"{figure['limit']:.2f} ×"
+        holds = "" if figure["holds"] else "**missed**"
+        yield f"| {_text(figure['name'])} | {measured} | {limit} | {holds} | {_text(figure['note'])} |"
+
+
 def write_runbook() -> Iterable[str]:
     return RUNBOOK[0].read_text().splitlines()
 
@@ -212,6 +234,7 @@ def _cell(words: str) -> str:
 PAGES: dict[str, Callable[[], Iterable[str]]] = {
     "runbook.md": write_runbook,
     "conditions.md": write_conditions,
+    "performance.md": write_performance,
     "reference/lablink-yaml.md": write_document,
     "reference/commands.md": write_commands,
     "reference/api.md": write_calls,
