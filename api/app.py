@@ -44,6 +44,7 @@ from api.admins import in_scope, same_site_only
 from api.body_limit import LARGEST_BODY, refuse_large
 from api.errors import EXCEPTION_HANDLERS, name_request
 from api.headers import add_headers
+from api.meters import count_requests
 from api.openapi import complete, make_config
 from api.pages.engine import make_templates
 from api.pages.routes import ADMIN, PEOPLE
@@ -76,6 +77,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         guards=[same_site_only],
         lifespan=[lambda _: _running(parts)],
         logging_config=None,
+        middleware=[count_requests().middleware],
         openapi_config=documented,
         # None: as strict as each field says that it is; a bool in this place would overrule the fields.
         plugins=[PydanticPlugin(validate_strict=None)],  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from psycopg.errors import CheckViolation
 
 from api.batch import Batch
 from api.log_feed import LogFeed
+from api.meters import LOG_LINES
 from store.db import Connection, Db, transaction
 from store.partition import make_days
 from store.vmlog import TABLE, Head, Line, append_lines, drop_known, lock_heads
@@ -58,6 +59,7 @@ class LogWriter:
             async with self._db.connection() as conn:
                 await make_days(conn, TABLE, days)
             stored = await self._store(lines)
+        LOG_LINES.inc(sum(map(len, lines.values())))
         self._feed.ring(stored)
         return stored
 

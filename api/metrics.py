@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from litestar import Response, get
-from prometheus_client import CONTENT_TYPE_LATEST, GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from api.admins import in_scope
@@ -33,8 +33,7 @@ class Families:
 
     def collect(self) -> Iterable[Metric]:
         yield from self.families
-        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
-            yield from collector.collect()
+        yield from REGISTRY.collect()
 
 
 @get("/metrics", guards=[in_scope], media_type="text/plain")
@@ -89,7 +88,14 @@ def _measure_pools(view: View) -> list[Metric]:
         ),
         gauge("lablink_cost_usd_per_hour", "Of everything that runs now, the allocator too", [((), costs.hourly)]),
         gauge("lablink_cost_usd_month", "So far in AWS's month, in UTC", [((), costs.so_far)]),
+        gauge("lablink_budget_usd", "Beyond which nothing grows", _budgets(view), ("per",)),
     ]
+
+
+def _budgets(view: View) -> list[tuple[tuple[str, ...], float]]:
+    budget = view.snapshot.lab.budget
+    limits = {"hour": budget.hourly, "month": budget.monthly}
+    return [((per,), limit) for per, limit in limits.items() if limit is not None]
 
 
 def _count_buckets(pools: Iterable[PoolOutlook]) -> list[tuple[tuple[str, ...], float]]:
@@ -126,6 +132,7 @@ async def _measure_database(db: Db) -> list[Metric]:
         ),
         gauge("lablink_terraform_runs", "Under way, or ended in the last hour", _by(rows["runs"], *OF_RUN), OF_RUN),
         gauge("lablink_terraform_longest_seconds", "Of these", _by(rows["runs"], *OF_RUN, value="longest_s"), OF_RUN),
+        gauge("lablink_events", "Of the last hour, by what happened", _by(rows["events"], "reason"), ("reason",)),
         gauge("lablink_controllers_leading", "1, or nobody looks after the pools", [((), up["controllers"])]),
         gauge("lablink_api_processes", "Seen within the last minute", [((), up["apis"])]),
     ]

@@ -18,6 +18,7 @@ from api.binder import Binder
 from api.contact import Contacts
 from api.crd import render_command
 from api.held_call import HeldCall
+from api.meters import WAKE_UPS
 from schemas.assignment import Assignment, AssignmentStatus
 from store.assignment import RECONCILE, Errand, read_errands, record_handed_over
 from store.db import UNREACHABLE, Db, lazy_transaction, notify, transaction
@@ -196,6 +197,7 @@ class Waiters:
         """Who has a person is told; their names."""
         told = {e.hostname: e.code_version for e in errands if await self._run_errand(e) and e.code_version}
         if told:
+            WAKE_UPS.inc(len(told))
             self._told |= told
             self._noting.set()
         return set(told)

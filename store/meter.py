@@ -34,7 +34,12 @@ SELECT (SELECT count(*) FROM lease WHERE name = 'controller' AND expires_at > no
        (SELECT count(*) FROM api_process WHERE seen_at > now() - interval '1 minute')::int AS apis
 """
 
-READS = {"people": PEOPLE, "waits": WAITS, "starts": STARTS, "runs": RUNS, "up": UP}
+EVENTS = """
+SELECT reason, count(*)::int AS n FROM (SELECT reason, at FROM event ORDER BY id DESC LIMIT 5000) AS newest
+ WHERE at > now() - interval '1 hour' GROUP BY reason
+"""
+
+READS = {"people": PEOPLE, "waits": WAITS, "starts": STARTS, "runs": RUNS, "events": EVENTS, "up": UP}
 
 
 async def read_meter(db: Db) -> dict[str, list[dict[str, Any]]]:

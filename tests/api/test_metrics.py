@@ -6,11 +6,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+import ruamel.yaml
 from prometheus_client.parser import text_string_to_metric_families
-from ruamel.yaml import YAML
 
 from schemas.conditions import Severity
-from tests.api.world import World, serving
+from tests.api.world import YAML, World, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ async def fill(world: World) -> None:
 
 
 async def test_a_scrape_tells_the_lab_as_it_is(dsn: str) -> None:
-    async with serving(dsn) as world:
+    async with serving(dsn, yaml=YAML + "budget: {hourly: 30}\n") as world:
         await fill(world)
         found = read(await world.admin.get("/metrics"))
     assert found["lablink_vms_declared"] == {(("pool", "client"),): 2}
@@ -60,6 +60,10 @@ async def test_a_scrape_tells_the_lab_as_it_is(dsn: str) -> None:
     assert found["lablink_terraform_runs"] == {failed: 1}
     assert found["lablink_terraform_longest_seconds"][failed] == pytest.approx(90, abs=1)
     assert found["lablink_controllers_leading"] == {(): 0}
+    assert found["lablink_budget_usd"] == {(("per", "hour"),): 30}
+    assert found["lablink_events"][(("reason", "Assigned"),)] == 1
+    route = (("method", "POST"), ("path", "/api/request_vm"), ("status_code", "200"))
+    assert sum(n for labels, n in found["lablink_requests_total"].items() if set(route) <= set(labels)) >= 1
     assert found["lablink_cost_usd_per_hour"][()] > 0
     assert found["lablink_trouble"][(("condition", "Converged"), ("severity", "info"), ("subject", "pool/client"))] == 1
     assert "ada" not in json.dumps([str(key) for values in found.values() for key in values])
@@ -74,7 +78,7 @@ async def test_only_who_may_read_scrapes(dsn: str) -> None:
 
 
 async def test_alerts_and_panels_speak_of_metrics_that_are_there(dsn: str) -> None:
-    async with serving(dsn) as world:
+    async with serving(dsn, yaml=YAML + "budget: {monthly: 100}\n") as world:
         await fill(world)
         there = set(read(await world.admin.get("/metrics")))
     alerts = (MONITORING / "alerts.yaml").read_text()
@@ -86,7 +90,7 @@ async def test_alerts_and_panels_speak_of_metrics_that_are_there(dsn: str) -> No
 
 
 def test_trouble_of_every_severity_alerts() -> None:
-    groups = YAML(typ="safe").load(MONITORING / "alerts.yaml")["groups"]
+    groups = ruamel.yaml.YAML(typ="safe").load(MONITORING / "alerts.yaml")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     told = {kind for rule in rules for kind in re.findall(r'severity="([a-z]+)"', rule["expr"])}
     assert told >= {Severity.CRITICAL, Severity.WARNING}
