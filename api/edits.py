@@ -34,9 +34,7 @@ async def edit_in_force(
             raise NotFoundError("no document is in force yet; put one in force with `lablink apply`")
         change = await to_thread.run_sync(_make_change, in_force, edit, actor)
         try:
-            if based_on is None:
-                return await accept(db, desired, change, in_force.version, adds=True)
-            return await accept(db, desired, change, based_on)
+            return await accept(db, desired, change, in_force.version if based_on is None else based_on, adds=True)
         except DesiredConflict:
             if based_on is not None or not left:
                 raise
