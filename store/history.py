@@ -12,24 +12,27 @@ from schemas.frozen import Frozen
 from store.db import Connection, fetch
 
 STAGES = """
-WITH v AS (SELECT created_at, ready_at, ended_at FROM vm
+WITH v AS (SELECT created_at, CASE WHEN ready_at > e.at THEN NULL ELSE ready_at END AS ready_at, e.at AS broken_at, ended_at
+             FROM vm LEFT JOIN evidence e USING (hostname)
             WHERE (phase <> 'gone' OR ended_at > now() - %(hours)s * interval '1 hour') AND (%(pool)s::text IS NULL OR pool = %(pool)s)),
      a AS (SELECT bound_at, ended_at FROM assignment
             WHERE bound_at IS NOT NULL AND (ended_at IS NULL OR ended_at > now() - %(hours)s * interval '1 hour')
               AND (%(pool)s::text IS NULL OR pool = %(pool)s)),
-     happened (at, starting, up, assigned) AS (
-          SELECT created_at, 1, 0, 0 FROM v
-           UNION ALL SELECT ready_at, -1, 1, 0 FROM v
-           UNION ALL SELECT ended_at, -(ready_at IS NULL)::int, -(ready_at IS NOT NULL)::int, 0 FROM v
-           UNION ALL SELECT bound_at, 0, 0, 1 FROM a
-           UNION ALL SELECT ended_at, 0, 0, -1 FROM a),
+     happened (at, starting, up, broken, assigned) AS (
+          SELECT created_at, 1, 0, 0, 0 FROM v
+           UNION ALL SELECT ready_at, -1, 1, 0, 0 FROM v
+           UNION ALL SELECT broken_at, -(ready_at IS NULL)::int, -(ready_at IS NOT NULL)::int, 1, 0 FROM v
+           UNION ALL SELECT ended_at, -(broken_at IS NULL AND ready_at IS NULL)::int, -(broken_at IS NULL AND ready_at IS NOT NULL)::int,
+                            -(broken_at IS NOT NULL)::int, 0 FROM v
+           UNION ALL SELECT bound_at, 0, 0, 0, 1 FROM a
+           UNION ALL SELECT ended_at, 0, 0, 0, -1 FROM a),
      changes AS (  -- by the oldest step that already knows of them
           SELECT least(%(steps)s, floor(extract(epoch FROM now() - at) / %(step_s)s))::int AS n,
-                 sum(starting) AS starting, sum(up) AS up, sum(assigned) AS assigned
+                 sum(starting) AS starting, sum(up) AS up, sum(broken) AS broken, sum(assigned) AS assigned
             FROM happened WHERE at <= now() GROUP BY 1)
 SELECT extract(epoch FROM now() - n * %(step_s)s * interval '1 second')::float8 AS at,
        coalesce(sum(starting) OVER until, 0)::int AS starting, coalesce(sum(up) OVER until, 0)::int AS up,
-       coalesce(sum(assigned) OVER until, 0)::int AS assigned
+       coalesce(sum(broken) OVER until, 0)::int AS broken, coalesce(sum(assigned) OVER until, 0)::int AS assigned
   FROM generate_series(0, %(steps)s) AS n LEFT JOIN changes USING (n)
 WINDOW until AS (ORDER BY n DESC) ORDER BY n DESC
 """
@@ -37,7 +40,7 @@ WINDOW until AS (ORDER BY n DESC) ORDER BY n DESC
 
 
 async def read_stages(conn: Connection, hours: int, steps: int, pool: str | None = None) -> list[dict[str, Any]]:
-    """VMs that were starting, up and assigned at each step of the last hours, the last one now; `at` in epoch seconds."""
+    """VMs that were starting, up, broken (given up, not yet ended) and assigned at each step of the last hours, the last one now; `at` in epoch seconds."""
     params = {"hours": hours, "steps": steps, "step_s": hours * 3600 / steps, "pool": pool}
     return list(await fetch(conn, STAGES, params))
 

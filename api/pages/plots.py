@@ -92,13 +92,14 @@ async def read_plots(request: AnyRequest, db: Db) -> dict[str, Plot]:
 
 
 async def plot_stages(db: Db, pool: str | None = None) -> Plot:
-    """VMs that were assigned, free and starting, one above the other."""
+    """VMs that were assigned, free, starting and broken, one above the other."""
     async with db.connection() as conn:
         rows = await read_stages(conn, HOURS, STEPS, pool)
     lines = (
         Line("assigned", "assigned", [row["assigned"] for row in rows]),
         Line("free", "ready", [max(0, row["up"] - row["assigned"]) for row in rows]),
         Line("starting", "booting", [row["starting"] for row in rows]),
+        Line("broken", "failed", [row["broken"] for row in rows]),
     )
     address = f"{HERE}/stages" + (f"?{urlencode({'pool': pool})}" if pool else "")
     title = f"VMs over the last {HOURS} hours"

@@ -78,10 +78,19 @@ async def test_a_plot_is_a_table_of_its_values_too(dsn: str) -> None:
             second,
             third,
         )
+        await world.sql(
+            "INSERT INTO evidence (hostname, at, reason, console, log) VALUES (%s, now() - interval '150 minutes', 'failed', '', '')",
+            third,
+        )
         shown = await see(world, "/admin")
         figure = shown[shown.index("<figure") : shown.index("</figure>")]
         rows = re.findall(r"</span> (\w+)</span></th>" + 3 * r"<td[^>]*>(\S+)</td>", figure)
-        assert rows == [("assigned", "0", "0", "0"), ("free", "1", "1", "2"), ("starting", "0", "0", "2")]
+        assert rows == [
+            ("assigned", "0", "0", "0"),
+            ("free", "1", "1", "2"),
+            ("starting", "0", "0", "2"),
+            ("broken", "0", "0", "1"),
+        ]
         alone = await see(world, "/admin/plots/stages?pool=client")
         assert re.findall(r"<td[^>]*>(\S+)</td>", alone) == [value for _, *values in rows for value in values]
         assert "Nothing in these hours" in await see(world, f"/admin/plots/gauges/{first}")
