@@ -1,5 +1,7 @@
 """How long `decide` takes by the number of VMs, and beside it the check of what was decided."""
 
+import gc
+
 from bench.figure import Figure, measure_cpu_ms
 from controller.decide.invariants import check_invariants
 from controller.decide.pool import decide
@@ -25,6 +27,8 @@ def build_fleet(count: int) -> Snapshot:
 
 
 def measure_decide() -> list[Figure]:
+    gc.collect()
+    gc.freeze()  # as the controller does at its start
     return [_measure(count, limit_ms) for count, limit_ms in LIMITS_MS.items()]
 
 

@@ -1,5 +1,6 @@
 """`python -m controller`: wires settings, database, cloud and handlers together, and leads whenever the lease is free."""
 
+import gc
 import os
 import signal
 import sys
@@ -100,6 +101,8 @@ def main() -> int:
         return 1
     set_up_log()
     redact.learn(settings)
+    gc.collect()
+    gc.freeze()  # what was imported is there for good: no tick pays for looking through it
     anyio.run(run, settings)
     sys.stdout.flush()
     sys.stderr.flush()
