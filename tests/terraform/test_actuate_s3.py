@@ -1,6 +1,8 @@
 """States in S3, locked by a file or in DynamoDB: one initialisation a module, dead locks released, live ones respected."""
 
+import getpass
 import json
+import socket
 from typing import Any
 
 import boto3
@@ -74,9 +76,7 @@ async def test_states_lie_in_s3_and_each_shard_has_its_own(world: ActuationWorld
 
 
 @pytest.mark.parametrize("lock", ["s3", "dynamodb"])
-async def test_the_lock_of_a_dead_run_is_released_and_anybody_elses_is_not(
-    world: ActuationWorld, lock: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_lock_of_a_dead_run_is_released_and_anybody_elses_is_not(world: ActuationWorld, lock: str) -> None:
     states = States(world, lock)
     await world.plan_vms(1)
     await world.settle()
@@ -86,8 +86,7 @@ async def test_the_lock_of_a_dead_run_is_released_and_anybody_elses_is_not(
         await world.actuate()
     assert len(await world.running()) == 1
 
-    monkeypatch.setattr("controller.s3_states.getpass.getuser", lambda: "someone")
-    monkeypatch.setattr("controller.s3_states.socket.gethostname", lambda: "desk")
+    states.lock(SHARD, f"{getpass.getuser()}@{socket.gethostname()}")
     await world.write("UPDATE run SET ended_at = ended_at - interval '1 hour' WHERE outcome = 'failed'")
     await world.write("UPDATE pool SET failed_at = failed_at - interval '1 hour'")
     await world.settle()
