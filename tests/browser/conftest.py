@@ -3,12 +3,10 @@
 import os
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.lab import Lab, Watched, find_chromium
-from tests.system.test_up import running
+from tests.browser.lab import Lab, Watched, find_chromium, open_sandbox
 
 DOCUMENT = """\
 region: us-west-2
@@ -22,13 +20,8 @@ pools:
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("browser")
-    (folder / "lablink.yaml").write_text(DOCUMENT)
-    with running(folder) as up:
-        address = up.wait_ready()
-        login = (address["admin_user"], address["admin_password"])
-        with httpx.Client(base_url=address["url"], auth=login, trust_env=False, timeout=30) as http:
-            yield Lab(up, folder / "lablink.yaml", http, address)
+    with open_sandbox(tmp_path_factory.mktemp("browser"), DOCUMENT) as lab:
+        yield lab
 
 
 @pytest.fixture

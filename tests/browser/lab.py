@@ -15,7 +15,7 @@ import psycopg
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, expect
 
 from api.session import NAME as SESSION
-from tests.system.test_up import Up
+from tests.system.test_up import Up, running
 
 PATIENCE_MS = 60_000
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
@@ -95,6 +95,17 @@ class Lab:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def open_sandbox(folder: Path, document: str) -> Iterator[Lab]:
+    """`lablink up` in an empty folder with this document, until the end of the block."""
+    (folder / "lablink.yaml").write_text(document)
+    with running(folder) as up:
+        address = up.wait_ready()
+        login = (address["admin_user"], address["admin_password"])
+        with httpx.Client(base_url=address["url"], auth=login, trust_env=False, timeout=30) as http:
+            yield Lab(up, folder / "lablink.yaml", http, address)
 
 
 @dataclass

@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.lab import COMMAND, Lab
-from tests.system.test_up import running
+from tests.browser.lab import COMMAND, Lab, open_sandbox
 
 POOLS = """\
 region: us-west-2
@@ -29,13 +28,8 @@ SEATS = 20
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("people")
-    (folder / "lablink.yaml").write_text(POOLS)
-    with running(folder) as up:
-        address = up.wait_ready()
-        login = (address["admin_user"], address["admin_password"])
-        with httpx.Client(base_url=address["url"], auth=login, trust_env=False, timeout=30) as http:
-            yield Lab(up, folder / "lablink.yaml", http, address)
+    with open_sandbox(tmp_path_factory.mktemp("people"), POOLS) as lab:
+        yield lab
 
 
 @pytest.fixture
