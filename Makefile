@@ -63,8 +63,8 @@ image: setup ## the allocator's image without Docker (Debian, as root), tried: d
 manual: setup ## the manual as pages: dist/manual
 	@NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --quiet
 
-prove: setup ## live through 1,000 simulated weeks; a failing one names its command
-	@$(RUN)/python -m tests.property.weeks --count 1000
+prove: setup ## every proof of tests/prove, for hours, going on where it was stopped; writes docs/reliability.json (options: make prove ARGS="weeks --share 0.1")
+	@$(RUN)/python -m tests.prove $(ARGS)
 
 lock: setup ## pin the newest versions that pyproject.toml allows, by hash
 	@$(RUN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet --custom-compile-command 'make lock' --output-file requirements.txt

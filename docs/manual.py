@@ -23,6 +23,7 @@ from schemas.settings import Settings
 ROOT = Path(__file__).parents[1]
 RUNBOOK = (ROOT / "deploy/RUNBOOK.md", "../deploy/RUNBOOK.md")
 """The one page that lies beside the files that it is about, and what other pages link to."""
+FIGURES = "<!-- figures -->"
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -33,7 +34,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links that lead to files of the repository, where they are pages of the manual, lead there."""
+    """Links that lead to files of the repository, where they are pages of the manual, lead there; figures stand where they are called for."""
+    if FIGURES in markdown:
+        markdown = markdown.replace(FIGURES, "\n".join(write_reliability()))
     return markdown.replace(RUNBOOK[1], "runbook.md").replace("../deploy/monitoring", "conditions.md")
 
 
@@ -216,6 +219,19 @@ def write_performance() -> Iterator[str]:
             measured, limit = f"{figure['judged']:.2f} ×", f"{figure['limit']:.2f} ×"
         holds = "" if figure["holds"] else "**missed**"
         yield f"| {_text(figure['name'])} | {measured} | {limit} | {holds} | {_text(figure['note'])} |"
+
+
+def write_reliability() -> Iterator[str]:
+    """What `make prove` has shown, each proof when it was last run."""
+    for run in json.loads((ROOT / "docs/reliability.json").read_text()).values():
+        failed = len(run["failures"])
+        yield from (f"### {run['title']}", "", run["shows"], "", "| what | figure |", "|---|---|")
+        yield f"| {run['unit']} | {run['done']:,} of {run['wanted']:,} |"
+        yield from (f"| {name.replace('_', ' ')} | {value:,.10g} |" for name, value in run["figures"].items())
+        yield f"| failed | {f'**{failed}**' if failed else '0'} |"
+        yield f"| took | {run['took_s'] / 60:,.1f} minutes |"
+        yield f"| by | `{run['command']}` at commit `{run['commit']}`, {run['at']}, {run['machine']} |"
+        yield from ("", *(f"* {_text(each['said'])}: `{each['command']}`" for each in run["failures"][:20]), "")
 
 
 def write_runbook() -> Iterable[str]:

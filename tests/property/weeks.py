@@ -1,11 +1,10 @@
 """Whole weeks drawn from a seed: pools of all kinds, people, edits of the document, sessions that end, VMs that die, break or are taken back, an AWS that refuses; then a quiet day.
 
-`python -m tests.property.weeks SEED…` lives through the weeks of these seeds, `--count 1000` through as many (`make prove`).
+`python -m tests.property.weeks SEED…` lives through the weeks of these seeds, `--count 1000` through as many (a part of `make prove`).
 """
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
@@ -16,6 +15,7 @@ from controller.simulate.rehearsal import Rehearsal, open_world
 from schemas.lab import Lab
 from schemas.simulation import Plan
 from schemas.vm import Phase, VmStatus
+from tests.prove.piece import Lived, run_pieces
 
 START = datetime(2026, 10, 23, tzinfo=UTC)  # daylight saving ends in Europe that weekend, and a week later in America
 DAY = timedelta(days=1)
@@ -174,25 +174,11 @@ def find_faults(world: Rehearsal) -> list[str]:
     return faults
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="weeks", description=__doc__)
-    parser.add_argument("seeds", nargs="*", type=int)
-    parser.add_argument("--count", type=int, default=0, help="so many seeds, from 0 on")
-    options = parser.parse_args(arguments)
-    failed = 0
-    for seed in [*options.seeds, *range(options.count)]:
-        try:
-            faults = find_faults(live_a_week(seed))
-        except Exception as error:
-            faults = [f"{type(error).__name__}: {error}"]
-        if faults:
-            failed += 1
-            print(f"{'; '.join(faults)}\n  python -m tests.property.weeks {seed}", flush=True)
-        elif seed % 100 == 99:
-            print(f"{seed + 1} weeks", flush=True)
-    print(f"{failed} weeks failed" if failed else "every week was as it should be")
-    return 1 if failed else 0
+def live(seed: int) -> Lived:
+    """One piece of the proof."""
+    world = live_a_week(seed)
+    return Lived(find_faults(world), {"ticks": world.ticks})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_pieces("tests.property.weeks", __doc__, live))

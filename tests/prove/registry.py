@@ -1,0 +1,37 @@
+"""The proofs that `make prove` runs, in this order: each a module of its own, how many pieces of work it has, and what it shows.
+
+To add one, write a module that `python -m MODULE --first N --count K --json` runs: it does the pieces N to N+K-1 (seeds, rounds,
+boundaries: whatever a number stands for), which no earlier piece may have to prepare, and prints one JSON object as its last line:
+`{"figures": {"faults": 12, "losses": 0}, "failures": [{"said": "…", "command": "python -m MODULE 17"}]}`. Figures of pieces are
+added up, those that begin with `most_` or `longest_` are the highest. `tests.prove.piece.run_pieces` does all of that for a proof
+whose pieces are functions of a seed. Then name it here. Exit status and standard error are only shown.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """`count` pieces are a whole proof, run `at_once` in one process and remembered when it ends."""
+
+    name: str
+    title: str
+    shows: str  # one or two sentences of the manual
+    module: str
+    count: int
+    at_once: int
+    unit: str
+
+
+PROOFS: tuple[Proof, ...] = (
+    Proof(
+        name="weeks",
+        title="Simulated weeks",
+        shows="`decide` lives through weeks of people, edits, failures and refusals on a virtual clock; the rules are checked at each tick, "
+        "and after the last fault the fleet comes to rest.",
+        module="tests.property.weeks",
+        count=1000,
+        at_once=25,
+        unit="weeks",
+    ),
+)
