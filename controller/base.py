@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from controller.actuator import Actuator
 from controller.apply import apply_job
-from controller.decide.drift import find_strays
+from controller.decide.drift import find_strays, name_part
 from controller.decide.tfplan import check_base_plan
 from controller.decide.tfvars import Site, base_name, hash_variables, iam_name, render_base
+from controller.ec2_base import FoundBase
 from controller.record import ACTOR
 from controller.result import SUCCEEDED, Job, Place, Result
 from schemas.lab import Lab
@@ -27,6 +28,14 @@ from store.event import write_event
 from store.lease import fenced
 from store.secret import forget_secret, keep_secret, read_secret, ssh_key_name
 from store.tfstate import forget_state
+
+STRAYS = {
+    "ingress": ("ingress:", "rule:ingress "),
+    "egress": ("egress:", "rule:egress "),
+    "attached": ("attached:",),
+    "inline": ("inline:",),
+}
+"""How keys begin of what is taken away in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ async def converge_base(actuator: Actuator, work: BaseWork) -> Result | None:
         return None
     adopt: Mapping[str, str] = {}
     if work.base.applied_hash is None or not work.certain:
-        adopt = await find_parts(actuator, work)
+        adopt = (await find_base(actuator, work)).parts
         if work.corrects:
             await _take_strays_out(actuator, work, variables, adopt)
         if "key_pair" in adopt:  # AWS may have one whose private half is lost
@@ -74,7 +83,7 @@ async def render(actuator: Actuator, work: BaseWork) -> dict[str, Any]:
     return render_base(work.site, work.place.pool, work.place.region, work.ssh_ingress, public_key)
 
 
-async def find_parts(actuator: Actuator, work: BaseWork) -> dict[str, str]:
+async def find_base(actuator: Actuator, work: BaseWork) -> FoundBase:
     """What exists of it in AWS. Raises CloudError."""
     pool, region = work.place.pool, work.place.region
     return await actuator.ec2.find_base(region, base_name(work.site, pool), iam_name(work.site, pool, region))
@@ -88,14 +97,17 @@ def networks_of(variables: Mapping[str, Any]) -> set[str]:
 async def _take_strays_out(
     actuator: Actuator, work: BaseWork, variables: Mapping[str, Any], found: Mapping[str, str]
 ) -> None:
-    """Rules that somebody added: Terraform knows nothing of them. Connections that people have do not come in by any rule."""
+    """Rules and policies that somebody added: Terraform knows nothing of them. Connections that people have do not come in by any rule."""
     strays = find_strays(found, networks_of(variables))
     if not strays:
         return
-    ways = {way: [found[key] for key in strays if way in key] for way in ("ingress", "egress")}
-    await actuator.ec2.revoke_rules(work.place.region, found["security_group"], ways)
+    ids = {kind: [found[key] for key in strays if key.startswith(kinds)] for kind, kinds in STRAYS.items()}
+    if ids["ingress"] or ids["egress"]:
+        ways = {way: ids[way] for way in ("ingress", "egress")}
+        await actuator.ec2.revoke_rules(work.place.region, found["security_group"], ways)
+    await actuator.ec2.strip_role(found.get("role", ""), ids["attached"], ids["inline"])
     async with fenced(actuator.db, actuator.lease) as conn:
-        message = f"taken out of its security group: {', '.join(strays)}"
+        message = f"taken away: {', '.join(map(name_part, strays))}"
         await write_event(conn, ACTOR, f"pool/{work.place.pool}", "BaseCorrected", message)
 
 

@@ -1,17 +1,19 @@
 """Looks now and then whether what a pool's VMs share is as Terraform made it; the difference is told and decided about.
 
-A handler of the controller's runtime on a slow timer of its own: some calls to AWS a pool, no Terraform. Parts of its policy's
-text are not compared.
+A handler of the controller's runtime on a slow timer of its own: some calls to AWS a pool and its state's record, no Terraform.
 """
 
 import structlog
 
 from controller.actuator import Actuator, find_place, make_site
-from controller.base import BaseWork, declared_ingress, find_parts, networks_of, render
-from controller.decide.drift import find_base_drift
+from controller.base import BaseWork, declared_ingress, find_base, networks_of, render
+from controller.decide.drift import find_base_drift, find_text_drift
 from controller.decide.tfvars import hash_variables
 from controller.errors import CloudError
+from controller.record import open_workspace, read_tf_state
+from controller.result import Place
 from controller.world import World
+from schemas.tfstate import TfState
 from store.base import keep_base_drift, read_applied_bases
 from store.deployment import read_deployment
 from store.desired import read_in_force
@@ -49,4 +51,19 @@ async def _find_drift(actuator: Actuator, work: BaseWork) -> str | None:
     variables = await render(actuator, work)
     if hash_variables(variables) != work.base.applied_hash:
         return None
-    return find_base_drift(await find_parts(actuator, work), networks_of(variables))
+    found, made = await find_base(actuator, work), await _read_made(actuator, work.place)
+    differences = (
+        find_base_drift(found.parts, networks_of(variables)),
+        find_text_drift(found.parts, found.texts, made.texts if made else {}),
+    )
+    return ", ".join(filter(None, differences))
+
+
+async def _read_made(actuator: Actuator, place: Place) -> TfState | None:
+    """None: the state cannot be read now."""
+    try:
+        workspace = await open_workspace(actuator, place)
+    except OSError:
+        return None
+    async with actuator.db.connection() as conn:
+        return await read_tf_state(conn, actuator, place, workspace)

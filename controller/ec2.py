@@ -16,7 +16,7 @@ from anyio import to_thread
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from controller.ec2_base import code_of, find_base, renew_key_pair, revoke_rules
+from controller.ec2_base import FoundBase, code_of, find_base, renew_key_pair, revoke_rules, strip_role
 from controller.errors import Cause, CloudError, classify
 from schemas.credentials import AwsKeys
 from schemas.vm import MADE_WITH, Instance
@@ -165,8 +165,8 @@ class Ec2:
             what, lambda: self._client("sns", region).publish(TopicArn=topic_arn, Subject=line, Message=text)
         )
 
-    async def find_base(self, region: str, name: str, iam_name: str) -> dict[str, str]:
-        """What exists of a base under its names, by the keys of `var.adopt` in terraform/pool."""
+    async def find_base(self, region: str, name: str, iam_name: str) -> FoundBase:
+        """What exists of a base under its names, and what its parts say."""
         what = f"looking for the base {name} in {region}"
         return await self._call(
             what, lambda: find_base(self._client("ec2", region), self._client("iam", self.home_region), name, iam_name)
@@ -182,6 +182,14 @@ class Ec2:
         await self._call(
             f"taking rules out of {group_id}", lambda: revoke_rules(self._client("ec2", region), group_id, rules)
         )
+
+    async def strip_role(self, name: str, attached: Sequence[str], inline: Sequence[str]) -> None:
+        """Take managed policies (ARNs) and inline ones (`ROLE:POLICY`) from a role."""
+        if attached or inline:
+            await self._call(
+                f"taking policies from the role {name}",
+                lambda: strip_role(self._client("iam", self.home_region), name, attached, inline),
+            )
 
     async def use(self, service: str, region: str, what: str, work: Callable[[Any], T]) -> T:
         """Let `work` use a client of any service, in a worker thread; `what` says in an error what was being done."""

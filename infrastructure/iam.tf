@@ -201,7 +201,7 @@ data "aws_iam_policy_document" "fleet" {
   # Roles of client VMs: only with the boundary, so that no role made here can do more than a client VM may.
   statement {
     sid       = "MakeRoles"
-    actions   = ["iam:CreateRole", "iam:PutRolePolicy"]
+    actions   = ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"]
     resources = ["${local.iam}:role/${local.prefix}-*"]
 
     condition {
@@ -216,21 +216,31 @@ data "aws_iam_policy_document" "fleet" {
     actions = [
       "iam:DeleteRole",
       "iam:DeleteRolePolicy",
+      "iam:DetachRolePolicy",
       "iam:GetRole",
       "iam:GetRolePolicy",
       "iam:ListAttachedRolePolicies",
       "iam:ListInstanceProfilesForRole",
       "iam:ListRolePolicies",
       "iam:TagRole",
+      "iam:UntagRole",
+      "iam:UpdateAssumeRolePolicy",
     ]
     resources = ["${local.iam}:role/${local.prefix}-*"]
   }
 
   # The allocator's own role is not one of those that it changes, whatever a pool is called.
   statement {
-    sid       = "NotItself"
-    effect    = "Deny"
-    actions   = ["iam:DeleteRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy"]
+    sid    = "NotItself"
+    effect = "Deny"
+    actions = [
+      "iam:DeleteRole",
+      "iam:DeleteRolePolicy",
+      "iam:DetachRolePolicy",
+      "iam:PutRolePermissionsBoundary",
+      "iam:PutRolePolicy",
+      "iam:UpdateAssumeRolePolicy",
+    ]
     resources = [aws_iam_role.allocator.arn, aws_iam_role.lambda.arn]
   }
 
@@ -243,6 +253,7 @@ data "aws_iam_policy_document" "fleet" {
       "iam:GetInstanceProfile",
       "iam:RemoveRoleFromInstanceProfile",
       "iam:TagInstanceProfile",
+      "iam:UntagInstanceProfile",
     ]
     resources = ["${local.iam}:instance-profile/${local.prefix}-*"]
   }

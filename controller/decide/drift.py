@@ -4,6 +4,7 @@ Called by `classify` for each live row. A VM is never changed back: where `drift
 replaced as an outdated one is, and one in use is left alone.
 """
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
@@ -49,26 +50,56 @@ SHARED = {
     "key_pair": "key pair",
 }
 """Parts of a base by their keys in `terraform/pool/adopt.tf`."""
+STRAY = {
+    "ingress": "rule for SSH from",
+    "egress": "rule for all that goes to",
+    "attached": "policy attached to the role:",
+    "inline": "policy in the role:",
+}
+"""What may have been added to a base, by how its key begins; any other key is a rule's."""
+MOST_SHOWN = 200
+"""Characters of one statement of a policy."""
 EGRESS = frozenset({"egress:0.0.0.0/0", "egress:::/0"})
 
 
 def find_base_drift(found: Collection[str], networks: Collection[str]) -> str:
     """What differs of a base, by the keys of what was found of it; `networks` may reach port 22. Empty where nothing does."""
     due = {*SHARED, *EGRESS, *(f"ingress:{network}" for network in networks)}
-    missing = [f"no {SHARED.get(key) or _name_rule(key)}" for key in sorted(due - set(found))]
-    return ", ".join([*missing, *(f"{_name_rule(key)} that is not declared" for key in find_strays(found, networks))])
+    missing = [f"no {SHARED.get(key) or name_part(key)}" for key in sorted(due - set(found))]
+    return ", ".join([*missing, *(f"{name_part(key)} that is not declared" for key in find_strays(found, networks))])
+
+
+def find_text_drift(found: Collection[str], texts: Mapping[str, str], due: Mapping[str, str]) -> str:
+    """Which parts of a base say another thing than they were made to say (`TfState.texts`); one that is gone is `find_base_drift`'s."""
+    gone = tuple(words for key, words in SHARED.items() if key not in found)
+    changed = [name for name in sorted(due) if texts.get(name, "") != due[name] and not name.endswith(gone)]
+    return ", ".join(_show_difference(name, texts.get(name, ""), due[name]) for name in changed)
+
+
+def _show_difference(name: str, found: str, due: str) -> str:
+    """Of a policy what was added and what lacks, statement by statement, the rest as it is."""
+    if not due.startswith("{"):
+        return f"{name} {found or 'none'} instead of {due or 'none'}"
+    seen, made = (json.loads(text).get("Statement", []) for text in (found, due))
+    added = [f"also {_brief(one)}" for one in seen if one not in made]
+    lacking = [f"not {_brief(one)}" for one in made if one not in seen]
+    return f"{name} says {' and '.join([*added, *lacking]) or found[:MOST_SHOWN]}"
+
+
+def _brief(statement: object) -> str:
+    text = json.dumps(statement, sort_keys=True)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def find_strays(found: Collection[str], networks: Collection[str]) -> list[str]:
-    """Keys of the rules that somebody added."""
+    """Keys of the rules and policies that somebody added."""
     due = EGRESS | {f"ingress:{network}" for network in networks}
     return sorted(key for key in found if ":" in key and key not in due)
 
 
-def _name_rule(key: str) -> str:
+def name_part(key: str) -> str:
     kind, _, what = key.partition(":")
-    words = {"ingress": "rule for SSH from", "egress": "rule for all that goes to"}
-    return f"{words.get(kind, 'rule')} {what}"
+    return f"{STRAY.get(kind, 'rule')} {what}"
 
 
 def is_corrected(vm: Vm, pool: Pool | None, now: datetime) -> bool:

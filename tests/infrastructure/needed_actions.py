@@ -52,7 +52,11 @@ OURS = {
     "evidence of a VM that failed": "ec2:GetConsoleOutput",
     "what a first run left (controller/ec2.py, find_base)": """
         ec2:DescribeVpcs ec2:DescribeSecurityGroups ec2:DescribeSecurityGroupRules ec2:DescribeKeyPairs iam:GetRole
-        iam:GetRolePolicy iam:GetInstanceProfile
+        iam:GetRolePolicy iam:GetInstanceProfile iam:ListRolePolicies iam:ListAttachedRolePolicies
+    """,
+    "what a hand changed of a base, made as it was (controller/base.py, and the provider's updates)": """
+        iam:DetachRolePolicy iam:DeleteRolePolicy iam:PutRolePermissionsBoundary iam:UpdateAssumeRolePolicy iam:UntagRole
+        iam:UntagInstanceProfile
     """,
     "a key pair whose private half is lost (controller/ec2_base.py, renew_key_pair)": """
         ec2:DescribeKeyPairs ec2:DeleteKeyPair ec2:ImportKeyPair ec2:CreateTags

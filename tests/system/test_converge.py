@@ -1,5 +1,6 @@
 """A controller process, the real Terraform, and moto: what is declared comes to be, and stays so."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -133,3 +134,52 @@ def test_what_a_hand_changed_of_a_base_is_told_and_corrected_where_declared(lab:
     assert {rule["IpProtocol"] for rule in rules} == {"-1"}
     assert lab.live() == names
     assert lab.calls()["RunInstances"] == 1
+
+
+def test_what_a_hand_lets_the_vms_of_a_base_do_is_told_and_corrected_where_declared(lab: Lab) -> None:
+    lab.environment |= {"LABLINK_BASE_LOOK_S": "1"}
+    lab.declare(1)
+    lab.start_controller()
+    lab.wait_for_size(1)
+    names = lab.live()
+    iam = boto3.client("iam", REGION, endpoint_url=lab.aws.url, aws_access_key_id="t", aws_secret_access_key="t")
+    role = lab.row("SELECT outputs->>'instance_profile' AS name FROM base")["name"]
+    before = read_role(iam, role)
+    grown = {**before["policy"], "Statement": [*before["policy"]["Statement"], ALL]}
+    iam.put_role_policy(RoleName=role, PolicyName="telemetry", PolicyDocument=json.dumps(grown))
+    iam.put_role_policy(RoleName=role, PolicyName="mine", PolicyDocument=json.dumps({**grown, "Statement": [ALL]}))
+    managed = iam.create_policy(PolicyName="admin", PolicyDocument=json.dumps({**grown, "Statement": [ALL]}))
+    iam.attach_role_policy(RoleName=role, PolicyArn=managed["Policy"]["Arn"])
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{**TRUSTED, "Principal": {"AWS": "arn:aws:iam::999999999999:root"}}],
+    }
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
+    iam.tag_role(RoleName=role, Tags=[{"Key": "lablink:pool", "Value": "other"}])
+    differences = (
+        f"policy attached to the role: {managed['Policy']['Arn']} that is not declared",
+        "policy in the role: mine that is not declared",
+        f"policy of the role says also {json.dumps(ALL, sort_keys=True)}",
+        "trust of the role says also",
+        "tag lablink:pool of the role other instead of",
+    )
+    lab.wait("the sentences", lambda: all(told in lab.condition("Drifted").get("message", "") for told in differences))
+    lab.declare(1, "    drift: correct\n")
+    lab.wait("its end", lambda: lab.condition("Drifted")["status"] is False)
+    assert read_role(iam, role) == before
+    assert lab.live() == names
+
+
+ALL = {"Action": "*", "Effect": "Allow", "Resource": "*", "Sid": "Mine"}
+TRUSTED = {"Action": "sts:AssumeRole", "Effect": "Allow"}
+
+
+def read_role(iam: Any, name: str) -> dict[str, Any]:
+    role = iam.get_role(RoleName=name)["Role"]
+    return {
+        "policy": iam.get_role_policy(RoleName=name, PolicyName="telemetry")["PolicyDocument"],
+        "policies": iam.list_role_policies(RoleName=name)["PolicyNames"],
+        "attached": iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"],
+        "trust": role["AssumeRolePolicyDocument"],
+        "tags": sorted((tag["Key"], tag["Value"]) for tag in role["Tags"]),
+    }

@@ -56,18 +56,18 @@ async def test_a_changed_network_changes_its_rules_alone(world: ActuationWorld) 
     assert [run["state_key"] for run in (await world.runs())[runs:]] == [f"{POOL}/us-west-2/base"]
     assert await world.running() == names
     name = f"{world.lab.deployment}-{POOL}-dev"
-    found = await world.actuator.ec2.find_base("us-west-2", name, f"{name}-us-west-2")
+    found = (await world.actuator.ec2.find_base("us-west-2", name, f"{name}-us-west-2")).parts
     assert [key for key in sorted(found) if key.startswith("ingress")] == ["ingress:198.51.100.0/24"]
 
 
 async def test_a_base_that_nobody_wants_ends(world: ActuationWorld, backend: str) -> None:
     await world.actuate()
     name = f"{world.lab.deployment}-{POOL}-dev"
-    assert "role" in await world.actuator.ec2.find_base("us-west-2", name, f"{name}-us-west-2")
+    assert "role" in (await world.actuator.ec2.find_base("us-west-2", name, f"{name}-us-west-2")).parts
     await world.write("UPDATE base SET wanted = false")
     await world.settle()
     assert await world.read("SELECT * FROM base") == []
     assert list(world.actuator.work_dir.glob("states/*/*")) == []
     assert await world.read("SELECT * FROM tf_state") == []
     assert await world.read("SELECT * FROM secret") == []
-    assert await world.actuator.ec2.find_base("us-west-2", name, f"{name}-us-west-2") == {}
+    assert (await world.actuator.ec2.find_base("us-west-2", name, f"{name}-us-west-2")).parts == {}
