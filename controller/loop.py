@@ -8,7 +8,7 @@ from controller.decide.pool import decide
 from controller.desired import sync_desired
 from controller.observe import take_snapshot
 from controller.unapplied import find_unapplied
-from controller.world import World
+from controller.world import Tick, World
 from store.desired import read_in_force
 
 
@@ -24,6 +24,7 @@ async def reconcile_once(world: World) -> None:
     await commit_decision(world, snapshot, decision)
     await commit_status(world, snapshot, decision)
     await bind_people(world.db)
+    world.sight.tick = Tick(snapshot, decision)
     busy = not all(pool.converged for pool in decision.pools.values())
     if busy and not world.sight.busy:
         world.wake("look", "")

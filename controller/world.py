@@ -4,10 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controller.ec2 import Ec2
+from schemas.decision import Decision
 from schemas.settings import Settings
-from schemas.snapshot import Listing
+from schemas.snapshot import Listing, Snapshot
 from store.db import Db
 from store.lease import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What was decided, from what."""
+
+    snapshot: Snapshot
+    decision: Decision
 
 
 @dataclass
@@ -18,6 +27,7 @@ class Sight:
     unseen: dict[str, str] = field(default_factory=dict)  # regions whose last listing failed, and why
     observe_only: str | None = "the AWS account has not been checked yet"
     declared: object = None  # the version and scripts that the rows of pools follow
+    tick: Tick | None = None  # the last one that was carried through
     busy: bool = False  # something is being made or ended, so look more often
 
 

@@ -9,8 +9,21 @@ locals {
     status = { namespace = "AWS/EC2", metric = "StatusCheckFailed", statistic = "Maximum", above = 0, minutes = 2, missing = "breaching", dimensions = { InstanceId = aws_instance.allocator[0].id } }
   } : {}
   host_alarms = {
-    disk      = { namespace = "LabLink", metric = "disk_used_percent", statistic = "Maximum", above = 85, minutes = 10, missing = "missing", dimensions = { deployment = local.prefix, environment = local.suffix } }
-    converged = { namespace = "LabLink", metric = "pools_not_converged", statistic = "Minimum", above = 0, minutes = 30, missing = "notBreaching", dimensions = { deployment = local.prefix, environment = local.suffix } }
+    disk = { namespace = "LabLink", metric = "disk_used_percent", statistic = "Maximum", above = 85, minutes = 10, missing = "missing", dimensions = local.whole }
+  }
+
+  # What the leading controller tells every minute (controller/metric.py), over all pools: pools come and go without Terraform.
+  # Nobody who leads is nobody who tells, so silence about ticks is a trouble, and about the rest of it none.
+  whole = { deployment = local.prefix, environment = local.suffix }
+  lab_alarms = local.lab.allocator.cloudwatch == "none" ? {} : {
+    converged   = { namespace = "LabLink", metric = "pools_not_converged", statistic = "Minimum", above = 0, minutes = 30, missing = "notBreaching", dimensions = local.whole }
+    ticks       = { namespace = "LabLink", metric = "tick_age_seconds", statistic = "Minimum", above = 120, minutes = 5, missing = "breaching", dimensions = local.whole }
+    trouble     = { namespace = "LabLink", metric = "troubles_critical", statistic = "Minimum", above = 0, minutes = 2, missing = "notBreaching", dimensions = local.whole }
+    people-wait = { namespace = "LabLink", metric = "wait_longest_seconds", statistic = "Minimum", above = 900, minutes = 2, missing = "notBreaching", dimensions = local.whole }
+    vms-broken  = { namespace = "LabLink", metric = "vms_broken", statistic = "Minimum", above = 0, minutes = 30, missing = "notBreaching", dimensions = local.whole }
+    runs-fail   = { namespace = "LabLink", metric = "runs_failed", statistic = "Maximum", above = 2, minutes = 1, missing = "notBreaching", dimensions = local.whole }
+    budget      = { namespace = "LabLink", metric = "budget_used_percent", statistic = "Minimum", above = 90, minutes = 5, missing = "notBreaching", dimensions = local.whole }
+    backup      = { namespace = "LabLink", metric = "backups_missed", statistic = "Minimum", above = 2, minutes = 15, missing = "notBreaching", dimensions = local.whole }
   }
   lambda_alarms = {
     lambda-errors    = { namespace = "AWS/Lambda", metric = "Errors", statistic = "Sum", above = 0, minutes = 5, missing = "notBreaching", dimensions = { FunctionName = local.lambda } }
@@ -19,7 +32,7 @@ locals {
   balancer_alarms = local.acm ? {
     target-5xx = { namespace = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", statistic = "Sum", above = 10, minutes = 5, missing = "notBreaching", dimensions = { LoadBalancer = aws_lb.allocator[0].arn_suffix } }
   } : {}
-  alarms = merge(local.instance_alarms, local.host_alarms, local.lambda_alarms, local.balancer_alarms)
+  alarms = merge(local.instance_alarms, local.host_alarms, local.lab_alarms, local.lambda_alarms, local.balancer_alarms)
 }
 
 resource "aws_cloudwatch_metric_alarm" "lablink" {

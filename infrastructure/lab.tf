@@ -41,6 +41,7 @@ locals {
       image          = try(local.file.allocator.image, "")
       ssh            = { ingress = try(local.file.allocator.ssh.ingress, []) }
       open_port_5000 = try(local.file.allocator.open_port_5000, false)
+      cloudwatch     = try(local.file.allocator.cloudwatch, "alarms")
       replicas       = try(local.file.allocator.replicas, 1)
     }
     logs   = { cloudwatch_days = try(local.file.logs.cloudwatch_days, 7) }

@@ -180,6 +180,8 @@ class Allocator(Declared):
     ssh: Ssh = Ssh()
     open_port_5000: Flag = False
     """Let the world reach the API without the proxy, as the old system did."""
+    cloudwatch: Literal["alarms", "pools", "none"] = "alarms"
+    """What CloudWatch is told every minute: the figures that its alarms watch, those of each pool, too, or nothing (and no alarms for them)."""
     replicas: Annotated[Whole, Field(ge=1, le=2)] = 1
     """2: two allocators behind the load balancer; needs database rds and ssl acm."""
 

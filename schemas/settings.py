@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     allocator_public_cidr: IPv4Network | None = Field(
         default=None, description="the same for VMs of other regions, which see its public address"
     )
-    metrics: bool = Field(default=False, description="send CloudWatch the figure of the alarm `converged`")
+    metrics: bool = Field(default=False, description="send CloudWatch what `allocator.cloudwatch` says")
     keys: Path | None = Field(
         default=None, description="folder with the files deployment_secret, encryption_key, log_token"
     )

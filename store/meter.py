@@ -1,8 +1,11 @@
 """Figures of the whole lab for a monitor: people and their waits, starts, Terraform runs, who is up. Reads only, in one pipeline."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from schemas.status import Condition
 from store.db import Db, fetch
+from store.deployment import read_deployment
 from store.state import one_view
 
 PEOPLE = "SELECT pool, status, count(*)::int AS n FROM assignment WHERE status <> 'ended' GROUP BY pool, status"
@@ -46,3 +49,44 @@ async def read_meter(db: Db) -> dict[str, list[dict[str, Any]]]:
     """Rows by the name of the figure; times in seconds, of the last hour (waits, runs) or day (starts)."""
     async with db.connection() as conn, one_view(conn):
         return {name: list(await fetch(conn, sql)) for name, sql in READS.items()}
+
+
+LONGEST_WAITS = """
+SELECT pool, max(extract(epoch FROM now() - created_at))::float8 AS value FROM assignment WHERE status = 'waiting' GROUP BY pool
+"""
+
+FAILED_RUNS = """
+SELECT pool, count(*)::float8 AS value FROM run WHERE outcome = 'failed' AND ended_at > now() - interval '1 hour' GROUP BY pool
+"""
+
+START_P90 = """
+SELECT pool, percentile_disc(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM ready_at - created_at)::float8) AS value
+  FROM vm WHERE ready_at > now() - interval '1 day' GROUP BY pool
+"""
+
+# Before the first backup: since the deployment's record began.
+BACKUP_AGE = """
+SELECT extract(epoch FROM now() - coalesce(max(e.at), max(d.created_at)))::float8 AS value
+  FROM deployment d LEFT JOIN event e ON e.subject = 'deployment' AND e.reason = 'BackedUp'
+"""
+
+BY_POOL = {"wait_longest_seconds": LONGEST_WAITS, "runs_failed": FAILED_RUNS, "start_p90_seconds": START_P90}
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """The few figures of the record that alarms watch: by name and pool, and how long ago the last backup was made, in seconds."""
+
+    of_pools: dict[str, dict[str, float]]
+    backup_age_s: float
+    conditions: dict[str, Condition]  # the deployment's own
+
+
+async def read_brief(db: Db) -> Brief:
+    """Some statements over all pools at once; a pool without a figure is left out of it."""
+    async with db.connection() as conn, one_view(conn):
+        rows = {name: await fetch(conn, sql) for name, sql in BY_POOL.items()}
+        (backup,) = await fetch(conn, BACKUP_AGE)
+        conditions = (await read_deployment(conn)).conditions
+    of_pools = {name: {row["pool"]: row["value"] for row in found} for name, found in rows.items()}
+    return Brief(of_pools, backup["value"], conditions)

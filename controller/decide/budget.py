@@ -69,6 +69,19 @@ def open_purse(snapshot: Snapshot) -> Purse:
     return Purse(prices, tuple(_limits(snapshot, prices, total, vms.usd)), vms.unpriced[0] if vms.unpriced else "")
 
 
+def used_share(snapshot: Snapshot) -> float | None:
+    """The larger part of `budget.hourly` and `budget.monthly` that is used; None where neither is declared."""
+    budget, prices = snapshot.lab.budget, read_prices(snapshot)
+    shares = []
+    if budget.hourly is not None:
+        kinds = paid_for(snapshot)
+        total = rate_of(prices, kinds).usd + tier_rate(snapshot.lab, prices, len(kinds))
+        shares.append(total / budget.hourly)
+    if budget.monthly is not None:
+        shares.append(spent(snapshot, prices) / budget.monthly)
+    return max(shares, default=None)
+
+
 def _limits(snapshot: Snapshot, prices: PriceList, total: float, vms: float) -> Iterable[Limit]:
     """Sentences name what is declared, not what was spent by now: that changes with each tick."""
     budget, approval = snapshot.lab.budget, snapshot.approval

@@ -103,7 +103,7 @@ def check_always(cloud: Cloud, lab: Deployment) -> None:
     assert (function["MemorySize"], function["Timeout"], function["Handler"]) == (128, 60, "handler.handler")
     assert function["Environment"]["Variables"] == {"ALLOCATOR_URL": lab.outputs()["url"]}
     names = {one["AlarmName"].removeprefix(f"{lab.name}-") for one in find_alarms(cloud, lab)}
-    assert {"cpu-test", "status-test", "disk-test", "converged-test", "lambda-errors-test"} <= names
+    assert {"cpu-test", "status-test", "disk-test", "converged-test", "ticks-test", "lambda-errors-test"} <= names
     assert cloud.client("cloudwatch").get_dashboard(DashboardName=f"{lab.name}-test")["DashboardBody"]
     keys = cloud.client("ssm").describe_parameters()["Parameters"]
     assert [one["Name"] for one in keys if lab.name in one["Name"].split("/")] == [f"/lablink/{lab.name}/test/host"]
