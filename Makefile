@@ -5,7 +5,7 @@ RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format lint types imports bless bench bench-quick lambda image manual prove lock clean
+.PHONY: help setup up test check format lint types imports bless alerts bench bench-quick lambda image manual prove lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -47,6 +47,9 @@ imports: setup
 
 bless: setup ## rewrite what the scenarios expect; review reads the difference
 	@$(RUN)/python -m tests.scenarios.bless
+
+alerts: setup ## an alert rule for each condition, for Prometheus, from the table of conditions
+	@$(RUN)/python -m lablink.alert_rules > deploy/monitoring/conditions.yaml
 
 bench: setup ## measure, each figure beside its baseline or limit
 	@$(RUN)/python -m bench --json docs/performance.json

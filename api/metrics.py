@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from litestar import Response, get
@@ -10,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from api.admins import in_scope
 from api.outlook import View
-from api.parts import AnyDb, TheDesired, TheListener, TheOutlook, TheWaiters
+from api.parts import AnyDb, TheDesired, TheListener, TheOutlook, TheSettings, TheWaiters
 from api.pools import describe_pool
 from controller.decide.forecast import reckon
 from schemas.conditions import severity_of
@@ -38,7 +39,12 @@ class Families:
 
 @get("/metrics", guards=[in_scope], media_type="text/plain")
 async def get_metrics(
-    db: AnyDb, desired: TheDesired, outlook: TheOutlook, listener: TheListener, waiters: TheWaiters
+    settings: TheSettings,
+    db: AnyDb,
+    desired: TheDesired,
+    outlook: TheOutlook,
+    listener: TheListener,
+    waiters: TheWaiters,
 ) -> Response[bytes]:
     """Figures in Prometheus's text format. Scrape it with an API token of scope `read`, or the admin's name and password."""
     view = await outlook.read() if await desired.read() else None
@@ -49,7 +55,9 @@ async def get_metrics(
         conditions += [
             (f"pool/{name}", one) for name in view.decision.pools for one in describe_pool(view, name).conditions
         ]
+    about = (settings.allocator_url, version("lablink"))
     families = [
+        gauge("lablink_info", "Where this LabLink is reached, and its version", [(about, 1)], ("url", "version")),
         _tell_troubles(conditions),
         gauge("lablink_held_calls", "VMs that wait in a held call of this process", [((), len(waiters))]),
         gauge(
@@ -132,17 +140,39 @@ async def _measure_database(db: Db) -> list[Metric]:
         ),
         gauge("lablink_terraform_runs", "Under way, or ended in the last hour", _by(rows["runs"], *OF_RUN), OF_RUN),
         gauge("lablink_terraform_longest_seconds", "Of these", _by(rows["runs"], *OF_RUN, value="longest_s"), OF_RUN),
+        gauge(
+            "lablink_terraform_part_seconds",
+            "Of runs that ended in the last hour: planning, applying",
+            _starts(rows["parts"]),
+            ("pool", "part", "quantile"),
+        ),
         gauge("lablink_events", "Of the last hour, by what happened", _by(rows["events"], "reason"), ("reason",)),
+        gauge(
+            "lablink_decisions",
+            "Of the last hour, by what was decided and why",
+            _decisions(rows["decisions"]),
+            OF_DECISION,
+        ),
         gauge("lablink_controllers_leading", "1, or nobody looks after the pools", [((), up["controllers"])]),
+        gauge(
+            "lablink_lease_seconds",
+            "Until the leader's lease ends if nobody renews it; below 0: it has ended",
+            [((), up["lease_s"])],
+        ),
         gauge("lablink_api_processes", "Seen within the last minute", [((), up["apis"])]),
     ]
 
 
+OF_DECISION = ("pool", "decision", "reason")
 OF_RUN = ("pool", "outcome", "cause")
 
 
 def _by(rows: Rows, *labels: str, value: str = "n") -> list[tuple[tuple[str, ...], float]]:
     return [(tuple(str(row[label]) for label in labels), row[value]) for row in rows]
+
+
+def _decisions(rows: Rows) -> list[tuple[tuple[str, ...], float]]:
+    return [((row["pool"], row["decision"], row["why"]), row["n"]) for row in rows]
 
 
 def _waits(rows: Rows) -> list[tuple[tuple[str, ...], float]]:

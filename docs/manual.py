@@ -169,7 +169,8 @@ def _describe_api() -> dict[str, Any]:
 def write_conditions() -> Iterator[str]:
     yield from ("# When something is wrong", "")
     yield "A condition is what holds now of a pool or of the deployment as a whole. `lablink status`, the admin's pages, the metric "
-    yield "`lablink_trouble` and `notify` name it, with the particulars; below stands what each means and what to do."
+    yield "`lablink_trouble` and `notify` name it, with the particulars; below stands what each means and what to do. A running LabLink has the same at "
+    yield "`/admin/conditions`, with where each holds now; alerts and messages lead there."
     yield from ("", *_conditions("Of a pool", POOL), *_conditions("Of the deployment", DEPLOYMENT))
 
 

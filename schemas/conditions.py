@@ -172,3 +172,8 @@ def todo_of(condition: str, subject: str = "") -> str:
     known = CONDITIONS.get(condition)
     pool = subject.removeprefix("pool/") if subject.startswith("pool/") else "POOL"
     return known.todo.replace("POOL", pool) if known and known.severity is not Severity.INFO else ""
+
+
+def page_of(condition: str) -> str:
+    """The allocator's own page about it; alerts and messages lead there, since each deployment has one and none needs the manual to be published."""
+    return f"/admin/conditions/{condition}" if condition in CONDITIONS else "/admin"

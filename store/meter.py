@@ -32,8 +32,18 @@ SELECT pool, outcome, coalesce(cause, '') AS cause, count(*)::int AS n,
  GROUP BY pool, outcome, cause
 """
 
+# A run whose plan changes nothing has no second part.
+RUN_PARTS = """
+SELECT pool, part, percentile_disc(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY s) AS took
+  FROM run CROSS JOIN LATERAL (VALUES ('plan', extract(epoch FROM coalesce(applying_at, ended_at) - started_at)::float8),
+                                      ('apply', extract(epoch FROM ended_at - applying_at)::float8)) AS parts (part, s)
+ WHERE ended_at > now() - interval '1 hour' AND s IS NOT NULL
+ GROUP BY pool, part
+"""
+
 UP = """
 SELECT (SELECT count(*) FROM lease WHERE name = 'controller' AND expires_at > now())::int AS controllers,
+       (SELECT coalesce(max(extract(epoch FROM expires_at - now())), 0) FROM lease WHERE name = 'controller')::float8 AS lease_s,
        (SELECT count(*) FROM api_process WHERE seen_at > now() - interval '1 minute')::int AS apis
 """
 
@@ -42,7 +52,25 @@ SELECT reason, count(*)::int AS n FROM (SELECT reason, at FROM event ORDER BY id
  WHERE at > now() - interval '1 hour' GROUP BY reason
 """
 
-READS = {"people": PEOPLE, "waits": WAITS, "starts": STARTS, "runs": RUNS, "events": EVENTS, "up": UP}
+# Words with a digit (names, numbers, times) are left out of a reason, so that like is counted with like.
+DECISIONS = """
+SELECT pool, decision, why, count(*)::int AS n
+  FROM (SELECT detail->>'pool' AS pool, reason AS decision, regexp_replace(message, '\\S*\\d\\S*', '…', 'g') AS why
+          FROM (SELECT * FROM event ORDER BY id DESC LIMIT 5000) AS newest
+         WHERE at > now() - interval '1 hour' AND actor = 'controller' AND detail ? 'pool') AS decided
+ GROUP BY pool, decision, why ORDER BY n DESC LIMIT 200
+"""
+
+READS = {
+    "people": PEOPLE,
+    "waits": WAITS,
+    "starts": STARTS,
+    "runs": RUNS,
+    "events": EVENTS,
+    "decisions": DECISIONS,
+    "parts": RUN_PARTS,
+    "up": UP,
+}
 
 
 async def read_meter(db: Db) -> dict[str, list[dict[str, Any]]]:

@@ -22,7 +22,12 @@ NAVIGATION = (
     ("/admin/credentials", "AWS credentials"),
     ("/admin/tokens", "API tokens"),
 )
-PARTS = {"/admin/pools": "/admin", "/admin/logs": "/admin/instances", "/admin/create": "/admin/instances"}
+PARTS = {
+    "/admin/pools": "/admin",
+    "/admin/conditions": "/admin",
+    "/admin/logs": "/admin/instances",
+    "/admin/create": "/admin/instances",
+}
 """Pages that stand under another one's heading."""
 BREATH_S = 1.0  # between two renewals of a page, however much happens
 LOOK_S = 10.0  # what rings no bell (heartbeats, the passing of time) is shown this late

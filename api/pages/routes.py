@@ -4,6 +4,7 @@ from litestar import Router
 
 from api.admins import in_scope
 from api.pages import (
+    conditions,
     create,
     credentials,
     dashboard,
@@ -27,6 +28,7 @@ ADMIN = Router(
     "/",
     guards=[in_scope],
     route_handlers=[
+        *conditions.ROUTES,
         *create.ROUTES,
         *credentials.ROUTES,
         *dashboard.ROUTES,

@@ -12,7 +12,7 @@ import structlog
 
 from controller.notify.send import LIMIT_S, NotSent, Parcel, send, send_mail
 from controller.world import World
-from schemas.conditions import severity_of, todo_of
+from schemas.conditions import page_of, severity_of, todo_of
 from schemas.lab import Lab, Notify
 from schemas.notification import Letter, Notice, Notification
 from store import notification as outbox
@@ -70,7 +70,7 @@ def write_letter(world: World, lab: Lab, notice: Notice) -> Letter:
         at=notice.at,
         deployment=lab.deployment,
         environment=lab.environment,
-        url=f"{world.settings.allocator_url}/admin",
+        url=f"{world.settings.allocator_url}{page_of(notice.type)}",
         todo=todo_of(notice.type, notice.subject) if notice.trouble else "",
     )
 

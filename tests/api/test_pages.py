@@ -7,6 +7,7 @@ import pytest
 
 from api.door import MOST_FROM_ONE
 from api.pages import records
+from schemas.conditions import CONDITIONS, page_of
 from tests.api.world import ADMIN, COMMAND, HASH, YAML, World, serving
 
 pytestmark = pytest.mark.anyio
@@ -104,6 +105,21 @@ async def test_a_token_is_revoked_after_a_question(dsn: str) -> None:
         assert (await world.admin.get("/admin/tokens/other/revoke", headers=HTML)).status_code == 404
         await world.admin.post("/admin/tokens/nightly/revoke", headers=HTML)
         assert "nightly" not in (await world.admin.get("/api/v1/tokens")).text
+
+
+async def test_every_condition_has_a_page_that_says_what_to_do_and_where_it_holds(dsn: str) -> None:
+    async with serving(dsn) as world:
+        listed = await see(world, "/admin/conditions")
+        for name, kind in CONDITIONS.items():
+            assert page_of(name) in listed
+            shown = html.unescape(re.sub("</?code>", "`", await see(world, page_of(name))))
+            assert kind.meaning in shown
+            assert kind.todo in shown
+            assert ("Nowhere: it is over." in shown) == (name not in ("Converged", "Ready", "Observed", "AmiResolved"))
+        assert "/admin/pools/client" in await see(world, page_of("Observed"))
+        assert page_of("Ready") in await see(world, "/admin")
+        missing = await world.admin.get("/admin/conditions/Stlled", headers=HTML)
+        assert (missing.status_code, "Stalled perhaps?" in missing.text) == (404, True)
 
 
 async def test_events_lead_to_older_ones_and_leave_out_each_of_terraforms_steps(dsn: str) -> None:

@@ -27,6 +27,8 @@ ADMIN = (
     "/admin/credentials",
     "/admin/credentials/quotas",
     "/admin/tokens",
+    "/admin/conditions",
+    "/admin/conditions/Ready",
     "/admin/nothing-here",
 )
 LOOKS = {"phone, dark": (PHONE, "dark"), "desktop, light": (DESKTOP, "light")}

@@ -98,6 +98,7 @@ async def test_a_trouble_is_told_once_and_so_is_its_end(db: Db, dsn: str, inbox:
     first = json.loads(inbox.bodies[0])
     assert (first["subject"], first["type"], first["severity"]) == ("pool/client", "Stalled", "critical")
     assert first["message"] == "3 failed runs in a row"
+    assert first["url"] == "http://127.0.0.1:5000/admin/conditions/Stalled"
 
 
 async def test_a_webhook_is_signed_with_the_time_and_known_by_its_number(db: Db, dsn: str, inbox: Inbox) -> None:
