@@ -12,12 +12,12 @@ from store.assignment import (
     BATCH,
     RECONCILE,
     Claim,
-    bind_waiting,
+    bind_locked,
     is_seated,
     read_open_pools,
     request_seats,
 )
-from store.db import Connection, Db, notify, transaction
+from store.db import Connection, Db, notify, pipelined_transaction
 from store.seat import lock_pool
 
 
@@ -42,7 +42,7 @@ class Desk:
         return [answers[n] for n in range(len(claims))]
 
     async def _ask_in_one(self, claims: Sequence[Claim]) -> dict[str, Assignment]:
-        async with transaction(self._db) as conn:
+        async with pipelined_transaction(self._db) as conn:
             for pool in sorted(await _pools_of(conn, claims)):
                 await lock_pool(conn, pool)
             made = await request_seats(conn, claims)
@@ -62,9 +62,9 @@ async def _pools_of(conn: Connection, claims: Sequence[Claim]) -> set[str]:
 
 async def _bind(conn: Connection, pool: str, made: dict[str, Assignment]) -> list[Assignment]:
     """Seats the line of a pool, and puts down in `made` what came of it; all who were seated."""
-    seated = bound = await bind_waiting(conn, pool)
+    seated = bound = await bind_locked(conn, pool)
     while len(bound) == BATCH:
-        bound = await bind_waiting(conn, pool)
+        bound = await bind_locked(conn, pool)
         seated = seated + bound
     made |= {one.email: one for one in seated if one.email in made}
     if any(one.pool == pool and not is_seated(one) for one in made.values()):

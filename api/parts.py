@@ -6,7 +6,6 @@ from litestar.params import SkipValidation
 from api.admins import Access
 from api.api_tokens import ApiTokens
 from api.binder import Binder
-from api.desk import Desk
 from api.door import Door
 from api.followers import Followers
 from api.in_force import DesiredInForce
@@ -15,6 +14,7 @@ from api.listen import Listener
 from api.log_feed import LogFeed
 from api.outlook import Outlook
 from api.pages.free import FreeCount
+from api.reception import Reception
 from api.signal import Signal
 from api.statuses import Statuses
 from api.waiters import Waiters
@@ -28,7 +28,6 @@ TheApiTokens = NamedDependency[SkipValidation[ApiTokens]]
 TheBinder = NamedDependency[SkipValidation[Binder]]
 TheCipher = NamedDependency[SkipValidation[Cipher]]
 TheDoor = NamedDependency[SkipValidation[Door]]
-TheDesk = NamedDependency[SkipValidation[Desk]]
 TheDesired = NamedDependency[SkipValidation[DesiredInForce]]
 TheFeed = NamedDependency[SkipValidation[Signal]]
 TheFree = NamedDependency[SkipValidation[FreeCount]]
@@ -37,6 +36,7 @@ TheFollowers = NamedDependency[SkipValidation[Followers]]
 TheListener = NamedDependency[SkipValidation[Listener]]
 TheLogFeed = NamedDependency[SkipValidation[LogFeed]]
 TheOutlook = NamedDependency[SkipValidation[Outlook]]
+TheReception = NamedDependency[SkipValidation[Reception]]
 TheSettings = NamedDependency[SkipValidation[Settings]]
 TheStatuses = NamedDependency[SkipValidation[Statuses]]
 TheWaiters = NamedDependency[SkipValidation[Waiters]]

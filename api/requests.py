@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from litestar import Request, Response, post
+from litestar import MediaType, Request, Response, post
 from litestar.datastructures import Cookie
 from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
@@ -24,10 +24,10 @@ from api.followers import View
 from api.openapi import ForPeopleToo, reading
 from api.pages.people import show_form, show_seat
 from api.pages.shell import Wrong
-from api.parts import AnyDb, TheDesired, TheDesk, TheDoor, TheFollowers, TheSettings
+from api.parts import TheReception
+from api.reception import Reception
 from schemas.assignment import Assignment, AssignmentStatus
 from schemas.frozen import Frozen
-from schemas.settings import Settings
 from store.assignment import Claim, read_other_pool
 from store.db import Db
 
@@ -75,42 +75,33 @@ REQUEST = reading(
 
 
 @post("/api/request_vm", status_code=200, operation_class=REQUEST, responses=ANSWERS)
-async def post_request(
-    request: AnyRequest,
-    *,
-    db: AnyDb,
-    desired: TheDesired,
-    desk: TheDesk,
-    door: TheDoor,
-    followers: TheFollowers,
-    settings: TheSettings,
-) -> Response[Any] | Template:
+async def post_request(request: AnyRequest, reception: TheReception) -> Response[Any] | Template:
     """A VM for an email address: at once, or after those who asked before."""
-    in_force = await desired.read()
+    in_force = await reception.desired.read()
     asked = None
-    address = address_of(request, settings.trusted_proxies)
+    address = address_of(request, reception.settings.trusted_proxies)
     try:
-        door.enter(address)
+        reception.door.enter(address)
         asked = await read_asked(request)
         if in_force is None:
             raise NotNowError("nothing is declared here yet; try again when LabLink is set up")
-        secret = settings.deployment_secret.get_secret_value().encode()
-        claim = check_claim(asked, in_force.lab, read_cookie(secret, request.cookies.get(NAME)))
-        claim = await admit(db, door, in_force.lab, claim, Arrival(asked.access_code, address, datetime.now(UTC)))
-        assignment = await ask(desk, door, claim, address)
+        claim = check_claim(asked, in_force.lab, read_cookie(reception.secret, request.cookies.get(NAME)))
+        arrival = Arrival(asked.access_code, address, datetime.now(UTC))
+        claim = await admit(reception.db, reception.door, in_force.lab, claim, arrival)
+        assignment = await ask(reception.desk, reception.door, claim, address)
         if assignment is None:
-            raise await refuse(db, claim)
+            raise await refuse(reception.db, claim)
     except HTTPException as error:
         if wants_json(request):
             return answer_http(request, error)
         lab = in_force.lab if in_force else None
-        return await show_form(request, db, lab, asked=asked, error=explain(error), status=error.status_code)
+        return await show_form(request, reception.db, lab, asked=asked, error=explain(error), status=error.status_code)
     if assignment.status is AssignmentStatus.ACTIVE and wants_json(request):
-        return answer_json(settings, assignment, None)  # what a storm asks for costs no further look
-    view = await followers.look(assignment.id)
+        return answer_json(reception, assignment, None)  # what a storm asks for costs no further look
+    view = await reception.followers.look(assignment.id)
     if view is None or wants_json(request):
-        return answer_json(settings, assignment, view)
-    return answer_page(request, settings, view)
+        return answer_json(reception, assignment, view)
+    return answer_page(request, reception, view)
 
 
 async def ask(desk: Desk, door: Door, claim: Claim, address: str) -> Assignment | None:
@@ -144,27 +135,30 @@ def wants_json(request: AnyRequest) -> bool:
     return "json" in accept or "json" in request.headers.get("content-type", "")
 
 
-def answer_json(settings: Settings, assignment: Assignment, view: View | None) -> Response[Any]:
+def answer_json(reception: Reception, assignment: Assignment, view: View | None) -> Response[Any]:
     """The seat, the offer or the place in line; either way the cookie that leads back to it."""
+    status, headers, body = 200, None, b""
     if view is None or view.followed.assignment.status is AssignmentStatus.ACTIVE:
-        seated = view.followed.assignment if view else assignment
-        body = Seated(hostname=seated.hostname or "", pin=seated.pin)
-        return Response(body, status_code=200, cookies=[seat_cookie(settings, seated)])
-    return Response(describe_place(view), status_code=503, headers=LATER, cookies=[seat_cookie(settings, assignment)])
+        assignment = view.followed.assignment if view else assignment
+        body = Seated(hostname=assignment.hostname or "", pin=assignment.pin).model_dump_json().encode()
+    else:
+        status, headers, body = 503, LATER, describe_place(view).model_dump_json().encode()
+    # As bytes: Litestar would serialise a model field by field, and a class asks at once.
+    cookies = [seat_cookie(reception, assignment)]
+    return Response(body, status_code=status, headers=headers, media_type=MediaType.JSON, cookies=cookies)
 
 
-def answer_page(request: AnyRequest, settings: Settings, view: View) -> Template:
+def answer_page(request: AnyRequest, reception: Reception, view: View) -> Template:
     """The same for people."""
     seated = view.followed.assignment.status is AssignmentStatus.ACTIVE
     page = show_seat(request, view, status=200 if seated else 503)
     page.headers |= {} if seated else LATER
-    page.cookies = [*page.cookies, seat_cookie(settings, view.followed.assignment)]
+    page.cookies = [*page.cookies, seat_cookie(reception, view.followed.assignment)]
     return page
 
 
-def seat_cookie(settings: Settings, assignment: Assignment) -> Cookie:
-    secret = settings.deployment_secret.get_secret_value().encode()
-    return make_cookie(secret, assignment.id, settings.secure)
+def seat_cookie(reception: Reception, assignment: Assignment) -> Cookie:
+    return make_cookie(reception.secret, assignment.id, reception.settings.secure)
 
 
 def describe_place(view: View) -> Place:

@@ -20,6 +20,7 @@ from api.log_writer import LogWriter
 from api.outlook import Outlook
 from api.pages.free import FreeCount
 from api.passwords import Passwords
+from api.reception import Reception
 from api.reports import Reports
 from api.signal import Signal
 from api.statuses import Statuses
@@ -54,6 +55,7 @@ class Parts:
     listener: Listener
     log_feed: LogFeed
     outlook: Outlook
+    reception: Reception
     statuses: Statuses
     waiters: Waiters
 
@@ -65,6 +67,7 @@ def make_parts(settings: Settings, db: Db) -> Parts:
     desired, feed, binder, contacts = DesiredInForce(db), Signal(), Binder(db), Contacts(db)
     api_tokens, followers, log_feed = ApiTokens(db), Followers(db, binder), LogFeed(db)
     callers, waiters = Callers(settings, db, desired, contacts), Waiters(db, binder, contacts)
+    desk, door = Desk(db, waiters), Door()
     return Parts(
         settings=settings,
         db=db,
@@ -76,8 +79,8 @@ def make_parts(settings: Settings, db: Db) -> Parts:
         collections=Collections(),
         contacts=contacts,
         desired=desired,
-        desk=Desk(db, waiters),
-        door=Door(),
+        desk=desk,
+        door=door,
         feed=feed,
         followers=followers,
         free=FreeCount(db),
@@ -85,6 +88,7 @@ def make_parts(settings: Settings, db: Db) -> Parts:
         listener=_make_listener(settings.database_dsn, desired, api_tokens, feed, waiters, followers),
         log_feed=log_feed,
         outlook=Outlook(db),
+        reception=Reception(db, desired, desk, door, followers, settings),
         statuses=Statuses(db),
         waiters=waiters,
     )

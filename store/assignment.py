@@ -158,11 +158,18 @@ SELECT {COLUMNS}, pg_notify('{CHANNEL}', hostname), pg_notify('event', '') FROM 
 async def bind_waiting(conn: Connection, pool: str) -> list[Assignment]:
     """T2: the first in line get the VMs that have been free longest. Ends with its transaction, before which nobody may wait.
 
-    Seats that are kept for people of a roster go to nobody else. Offers that ran out go on to the next. Who let one run out, or is silent, is passed over. At most `BATCH` at a
-    time: call again while as many come back.
+    At most `BATCH` at a time: call again while as many come back.
+    """
+    await lock_pool(conn, pool)
+    return await bind_locked(conn, pool)
+
+
+async def bind_locked(conn: Connection, pool: str) -> list[Assignment]:
+    """T2 for who holds the pool's lock already.
+
+    Seats that are kept for people of a roster go to nobody else. Offers that ran out go on to the next. Who let one run out, or is silent, is passed over.
     """
     params = {"pool": pool}
-    await lock_pool(conn, pool)
     await conn.execute(EXPIRE, params)
     rows = await fetch(conn, BIND, params | {"reserved": await reserve_seats(conn, pool)})
     return [Assignment(**{name: row[name] for name in Assignment.model_fields}) for row in rows]

@@ -67,6 +67,16 @@ async def transaction(db: Db) -> AsyncIterator[Connection]:
         yield conn
 
 
+@asynccontextmanager
+async def pipelined_transaction(db: Db) -> AsyncIterator[Connection]:
+    """The same, in pipeline mode: a statement is sent without waiting for the end of the one before, until rows are fetched.
+
+    So a statement's error is raised where rows are fetched next, or at the end.
+    """
+    async with db.connection() as conn, conn.pipeline(), conn.transaction():
+        yield conn
+
+
 LAZILY = "SET LOCAL synchronous_commit = off"
 
 
