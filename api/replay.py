@@ -47,7 +47,9 @@ async def _read(db: Db, tick_id: int) -> tuple[Snapshot, Decision]:
             f"tick {tick_id} was stored by another release, whose snapshot this one cannot read: replay it with that release"
         ) from None
     if stored is None:
-        raise NotFoundError(f"there is no tick {tick_id}: only those that did something are kept, for 14 days")
+        raise NotFoundError(
+            f"there is no tick {tick_id}: only those that did something are kept, for 14 days; `lablink replay` lists them"
+        )
     return stored
 
 

@@ -286,6 +286,14 @@ def test_replay_shows_the_decision_and_whether_it_still_is_the_same() -> None:
     assert "+  create x" in said
 
 
+def test_replay_without_a_number_lists_the_stored_ticks() -> None:
+    ticks = {"items": [{"id": 7, "at": "2026-12-01T09:00:00Z", "version": 3, "actions": 12}], "next": None}
+    with answering({"GET /api/v1/ticks": Answer(200, ticks)}):
+        heading, row = run_cli("replay").out.splitlines()
+    assert heading.split() == ["id", "at", "version", "actions"]
+    assert (row.split()[0], row.split()[-2:]) == ("7", ["3", "12"])
+
+
 COSTS = {
     "hourly": 1.23,
     "so_far": 45.6,
