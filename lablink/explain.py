@@ -9,7 +9,6 @@ from lablink.client import LabLink, find_server, path_of
 from lablink.fleet import Json
 from lablink.output import local_time, print_diff, print_json, print_line, print_table
 
-
 COLUMNS = ("id", "at", "version", "actions")
 
 

@@ -29,7 +29,6 @@ from sandbox.aws_provider.serve import serve_reattach
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-west-2"
-CONTROLLER = (sys.executable, "-m", "controller")
 ALIVE = ("pending", "running", "stopping", "stopped")
 
 
@@ -41,6 +40,7 @@ class Lab:
     folder: Path
     aws: RunningAws
     environment: dict[str, str]
+    root: Path = ROOT  # of the release whose programs are started
     controllers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     called_before: dict[str, int] = field(default_factory=dict)  # of AWS, by another lab
 
@@ -67,8 +67,8 @@ class Lab:
         with log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "controller"],
-                cwd=ROOT,
-                env=self.environment,
+                cwd=self.root,
+                env=self.environment | {"LABLINK_MODULES_DIR": str(self.root / "terraform")},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -186,7 +186,6 @@ def open_lab(dsn: str, folder: Path, running: RunningAws | None = None) -> Itera
             "LABLINK_DATABASE_DSN": dsn,
             "LABLINK_DESIRED_FILE": str(folder / "lablink.yaml"),
             "LABLINK_WORK_DIR": str(folder / "work"),
-            "LABLINK_MODULES_DIR": str(ROOT / "terraform"),
             "LABLINK_DEPLOYMENT_SECRET": secrets.token_hex(16),
             "LABLINK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
             "LABLINK_TICK_S": "1",
