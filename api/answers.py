@@ -89,9 +89,8 @@ class Retried(Message):
 
 
 class Status(Frozen):
-    """LabLink's own release, the version in force, conditions of the deployment, every pool, the newest events."""
+    """The version in force, conditions of the deployment, every pool, the newest events."""
 
-    release: str
     version: int
     conditions: list[Condition]
     pools: list[PoolShown]

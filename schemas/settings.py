@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     smtp_password: SecretStr = SecretStr("")
     smtp_from: str = "lablink@localhost"
 
-    lease_ttl_s: float = 15.0
+    lease_ttl_s: float = 10.0  # who stands by looks three times in it: the next one leads within 15 s
     tick_s: float = 10.0  # a tick without any wake-up
     listing_s: float = 30.0  # between two listings of EC2 at rest
     busy_listing_s: float = 5.0  # while something is being made or ended

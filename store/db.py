@@ -7,14 +7,30 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, OperationalError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 Connection = AsyncConnection[DictRow]
 Db = AsyncConnectionPool[Connection]
 
-UNREACHABLE = (OperationalError, PoolTimeout)
-"""What psycopg raises while PostgreSQL is away; callers wait and try again, nothing is lost."""
+UNREACHABLE = (OperationalError, PoolTimeout, IdleInTransactionSessionTimeout)
+"""What psycopg raises while PostgreSQL is away, or was not asked in time; callers wait and try again, nothing is lost."""
+
+
+NETWORK = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,  # milliseconds
+}
+
+
+def find_the_dead_soon(dsn: str) -> str:
+    """What the DSN leaves open, so that a peer that is gone without a word costs seconds. The system's own limits are hours."""
+    return make_conninfo("", **{**NETWORK, **conninfo_to_dict(dsn)})
 
 
 BELIEVED_S = 0.5
@@ -25,7 +41,7 @@ BELIEVED_S = 0.5
 async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
     """A pool of at most `max_size` connections whose rows are dicts and which are checked before they are lent."""
     pool: Db = AsyncConnectionPool(
-        dsn,
+        find_the_dead_soon(dsn),
         connection_class=AsyncConnection[DictRow],
         kwargs={"row_factory": dict_row, "autocommit": True},
         min_size=1,
@@ -33,7 +49,7 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         timeout=4,
         reconnect_timeout=5,  # then anew: psycopg doubles its pauses, and would notice late that PostgreSQL is back
         check=_check_now_and_then(),
-        configure=_use_utc,
+        configure=_set_up,
         open=False,
     )
     await pool.open()
@@ -55,9 +71,13 @@ def _check_now_and_then() -> Callable[[Connection], Awaitable[None]]:
     return check
 
 
-async def _use_utc(conn: Connection) -> None:
-    """Instants come back in UTC, wherever the server is."""
-    await conn.execute("SET TIME ZONE 'UTC'")
+SET_UP = "SET TIME ZONE 'UTC'; SET idle_in_transaction_session_timeout = '8s'"
+
+
+async def _set_up(conn: Connection) -> None:
+    """Instants come back in UTC, wherever the server is. Locks of a process that stands still, or whose host is gone, do not
+    outlive its lease: PostgreSQL ends a transaction in which nothing has happened for that long."""
+    await conn.execute(SET_UP)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from anyio.abc import TaskStatus
 
 from controller.leadership import stand_by
 from sandbox import postgres
-from store.db import Db, open_db, transaction
+from store.db import SET_UP, UNREACHABLE, Db, open_db, transaction
 from store.lease import Lease, LeaseLost, fenced, take_lease
 from store.migrate import migrate
 
@@ -184,3 +184,23 @@ async def test_a_stop_while_the_database_is_away_ends_in_peace(tmp_path: Path) -
                 await until(lambda: candidate.leads)
                 await to_thread.run_sync(server.stop)
     assert not candidate.leads
+
+
+async def wait_within_a_transaction(db: Db, still: Lease, candidate: Candidate) -> None:
+    async with fenced(db, still) as conn:
+        await until(lambda: candidate.leads)
+        await conn.execute("SELECT 1")
+
+
+async def test_who_stands_still_within_a_transaction_keeps_the_lease_from_nobody(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.db.SET_UP", SET_UP.replace("8s", "400ms"))
+    async with open_db(dsn) as db:
+        still = await take_lease(db, "stands still", 0.2)
+        assert still is not None
+        candidate = Candidate(db)
+        async with standing(candidate):
+            with pytest.raises(UNREACHABLE):  # what it had begun has come to nothing
+                await wait_within_a_transaction(db, still, candidate)
+        assert candidate.terms[0].token == still.token + 1

@@ -34,4 +34,14 @@ PROOFS: tuple[Proof, ...] = (
         at_once=25,
         unit="weeks",
     ),
+    Proof(
+        name="sweep",
+        title="A death at every boundary",
+        shows="With everything real, `kill -9` ends the controller, the API, Terraform or PostgreSQL before and after each commit, call of AWS, answer and Terraform "
+        "of a day in a lab's life. Each time all is at rest again with the declared VMs, no instance twice or unknown, and all that was acknowledged.",
+        module="tests.nemesis.sweep",
+        count=1200,
+        at_once=60,
+        unit="turns of the day",
+    ),
 )

@@ -1,0 +1,243 @@
+"""A whole allocator as processes that may be ended at any moment: PostgreSQL, AWS, Terraform's provider, controllers, APIs.
+
+What ends is started again, as systemd does on a host. Built on `tests.system.lab`, which says what is true of the VMs.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import bcrypt
+import httpx
+import psycopg
+
+from lablink.ports import free_port
+from sandbox import postgres
+from store.migrate import migrate
+from tests.nemesis.boundaries import find_terraforms
+from tests.system.lab import ROOT, Lab, open_lab
+
+ADMIN = ("ada", "correct horse")
+LOG_TOKEN = "log-token-of-the-nemesis"
+HASH = bcrypt.hashpw(ADMIN[1].encode(), bcrypt.gensalt(4)).decode()
+LOOK_S = 0.1
+DOCUMENT = """\
+admin: {{user: {user}, password_hash: "{hash}"}}
+pools:
+  client:
+    size: {size}
+    instance_type: t3.large
+    session: {{after: keep}}
+"""
+
+
+@dataclass
+class Program:
+    """One process by name, and how it is started again."""
+
+    command: list[str]
+    environment: Mapping[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    pids: list[int] = field(default_factory=list)  # of all that have run
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, env=dict(self.environment), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        self.pids.append(self.process.pid)
+
+    @property
+    def pid(self) -> int:
+        assert self.process
+        return self.process.pid
+
+    @property
+    def ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def end(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass
+class Site:
+    """`ports` are the APIs'. While `mending`, what has ended is started again within moments."""
+
+    folder: Path
+    lab: Lab
+    database: postgres.RunningPostgres
+    programs: dict[str, Program] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    ends: Counter[str] = field(default_factory=Counter)  # how often each was started again
+    mending: bool = True
+    _over: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def add(self, name: str, command: list[str], **environment: str) -> Program:
+        """A program that runs from now on."""
+        program = Program(command, {**self.lab.environment, **environment}, self.folder / f"{name}.log")
+        with self._lock:
+            self.programs[name] = program
+            program.start()
+        return program
+
+    def add_api(self, name: str, command: list[str], **environment: str) -> None:
+        """One on a port of its own, which it keeps when it starts again."""
+        self.ports[name] = free_port("127.0.0.1")
+        self.add(name, command, LABLINK_PORT=str(self.ports[name]), **environment)
+
+    def end(self, name: str) -> None:
+        """`kill -9`. It comes again by itself."""
+        with self._lock:
+            self.programs[name].end()
+
+    def mend(self) -> None:
+        """Start again what has ended; runs in a thread until the site is closed."""
+        while not self._over.wait(LOOK_S):
+            with self._lock:
+                if not self.mending:
+                    continue
+                for name, program in self.programs.items():
+                    if program.ended:
+                        self.ends[name] += 1
+                        program.start()
+                if not Path(f"/proc/{self.database.pid}").exists():
+                    self.ends["postgres"] += 1
+                    self.database.stop()
+                    self.database = postgres.start(self.folder / "pg")
+
+    def close(self) -> None:
+        self._over.set()
+        with self._lock:
+            self.mending = False
+            for program in self.programs.values():
+                if program.process and program.process.poll() is None:
+                    program.process.send_signal(signal.SIGCONT)
+                program.end()
+
+    def stop_database(self) -> None:
+        """The one that runs now."""
+        self.database.stop()
+
+    def url(self, name: str = "api") -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def declare(self, size: int) -> None:
+        """As an editor writes the file; without a size that would overwrite what the API was told since."""
+        draft = self.folder / "draft"
+        draft.write_text(DOCUMENT.format(user=ADMIN[0], hash=HASH, size=size))
+        draft.rename(self.lab.file)
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """Again while the database is away."""
+        until = time.monotonic() + 30
+        while True:
+            try:
+                return self.lab.rows(sql)
+            except psycopg.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(LOOK_S)
+
+    def is_at_rest(self, size: int) -> bool:
+        """Exactly the declared VMs, each with one instance, in rows, in Terraform's states and in AWS; and nobody at work."""
+        live = sorted(row["hostname"] for row in self.rows(LIVE))
+        if len(live) != size or live != sorted(row["hostname"] for row in self.rows(PRESENT)):
+            return False
+        if self.rows(AT_WORK) or find_terraforms(str(self.folder)) or self.lab.instances() != Counter(live):
+            return False
+        return bool(self.rows(CONVERGED)) and all(self.answers(name) for name in self.ports)
+
+    def answers(self, name: str) -> bool:
+        try:
+            return httpx.get(f"{self.url(name)}/api/health", trust_env=False, timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def wait(self, what: str, condition: Callable[[], Any], within_s: float = 90) -> float:
+        """Seconds that it took."""
+        began = time.monotonic()
+        while not condition():
+            if time.monotonic() - began > within_s:
+                raise AssertionError(f"not within {within_s} s: {what}\n{self.story()}")
+            time.sleep(LOOK_S)
+        return time.monotonic() - began
+
+    def story(self) -> str:
+        """What to read when it did not hold."""
+        logs = [f"== {path.name}\n{path.read_text()[-4000:]}" for path in sorted(self.folder.glob("*.log"))]
+        return "\n".join([self.lab.story(), str(dict(self.ends)), *logs])
+
+
+LIVE = "SELECT hostname FROM vm WHERE phase = 'live' AND in_state"
+PRESENT = "SELECT hostname FROM vm WHERE phase <> 'gone'"
+AT_WORK = """
+SELECT 'run' FROM run WHERE ended_at IS NULL UNION ALL SELECT 'lock' FROM tf_state WHERE lock_run IS NOT NULL
+"""
+CONVERGED = "SELECT FROM pool WHERE name = 'client' AND (conditions->'Converged'->>'status')::boolean"
+
+
+def open_folder(stack: ExitStack) -> Path:
+    """A short path, since a socket's may have a hundred characters."""
+    folder = Path(tempfile.mkdtemp(prefix="lablink-nemesis-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@contextmanager
+def open_site(size: int) -> Iterator[Site]:
+    """Everything but controllers and APIs runs; whatever was started is gone at the end."""
+    with ExitStack() as stack:
+        folder = open_folder(stack)
+        database = postgres.start(folder / "pg")
+        stack.callback(shutil.rmtree, database.folder, ignore_errors=True)
+        anyio.run(migrate, database.dsn)
+        lab = stack.enter_context(open_lab(database.dsn, folder))
+        lab.environment |= {"LABLINK_LOG_TOKEN": LOG_TOKEN, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        site = Site(folder, lab, database)
+        stack.callback(site.stop_database)
+        site.declare(size)
+        stack.callback(site.close)
+        mender = threading.Thread(target=site.mend)
+        mender.start()
+        stack.callback(mender.join)
+        stack.callback(site._over.set)
+        yield site
+
+
+def watched(program: str, folder: Path) -> list[str]:
+    """The command that starts a program with its boundaries watched."""
+    return [sys.executable, "-m", "tests.nemesis.dying", program, str(folder)]
+
+
+def add_provider(site: Site) -> None:
+    """Terraform's provider as a process whose calls are boundaries; it stays for good, since its address is told once."""
+    site.add("provider", watched("provider", site.folder))
+    told = site.folder / "provider.json"
+    site.wait("the provider", told.exists)
+    site.lab.environment |= json.loads(told.read_text())
+
+
+def give_order(site: Site, **order: Any) -> None:
+    """Who dies where, whole at once."""
+    pids = {"controller": site.programs["controller"].pid, "postgres": site.database.pid, "work": str(site.folder)}
+    draft = site.folder / "orders.draft"
+    draft.write_text(json.dumps({**pids, **order, "number": time.monotonic_ns()}))
+    os.replace(draft, site.folder / "orders")
