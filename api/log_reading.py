@@ -1,5 +1,6 @@
 """`GET /api/vm-logs/{hostname}`: the log of one VM as a whole, page by page, as text, or live."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
@@ -126,10 +127,14 @@ class LogReader:
             yield f"{text}\n".encode()
 
     async def _texts(self, span: LogSpan) -> AsyncIterator[str]:
-        page = await self._read_text(span, None, FIRST_LINES)
-        while page:
-            yield self._show(page.text)
-            page = await self._read_text(span, page, MORE_LINES)
+        """Each page is read while the one before is sent."""
+        coming = asyncio.create_task(self._read_text(span, None, FIRST_LINES))
+        try:
+            while page := await coming:
+                coming = asyncio.create_task(self._read_text(span, page, _guess_lines(page)))
+                yield self._show(page.text)
+        finally:
+            coming.cancel()
 
     async def _read_text(self, span: LogSpan, before: TextPage | None, lines: int) -> TextPage | None:
         async with self._db.connection() as conn:
@@ -150,6 +155,11 @@ class LogReader:
                     await rung.wait()
                 if quiet.cancelled_caught:
                     yield ServerSentEventMessage(comment="quiet")
+
+
+def _guess_lines(page: TextPage) -> int:
+    """How many lines of such a length are surely not too much for one page."""
+    return max(1, min(MORE_LINES, AT_ONCE_BYTES * 3 // 4 * page.lines // (len(page.text) + 1)))
 
 
 ROUTES = [get_logs]
