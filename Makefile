@@ -5,7 +5,7 @@ RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format lint types imports bless alerts bench bench-quick lambda image manual prove lock clean
+.PHONY: help setup up test check format lint types imports bless alerts bench bench-quick package lambda image manual prove lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -56,6 +56,9 @@ bench: setup ## measure, each figure beside its baseline or limit
 
 bench-quick: setup ## the figures that take no more than three minutes together
 	@$(RUN)/python -m bench decide ticks reports pages admin-pages
+
+package: setup ## wheel and source archive in dist/, of the version that git's newest tag says; needs no network
+	@$(RUN)/python -m hatchling build -d dist -t sdist -t wheel
 
 lambda: setup ## the package of the log Lambda, dist/log_lambda.zip, the same bytes each time
 	@$(RUN)/python -m lablink.lambda_package dist/log_lambda.zip

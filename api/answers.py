@@ -89,8 +89,9 @@ class Retried(Message):
 
 
 class Status(Frozen):
-    """The version in force, conditions of the deployment, every pool, the newest events."""
+    """LabLink's own release, the version in force, conditions of the deployment, every pool, the newest events."""
 
+    release: str
     version: int
     conditions: list[Condition]
     pools: list[PoolShown]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from litestar import Response, get
@@ -16,6 +15,7 @@ from api.pools import describe_pool
 from controller.decide.forecast import reckon
 from schemas.conditions import severity_of
 from schemas.decision import PoolOutlook
+from schemas.release import VERSION
 from schemas.status import Condition
 from store.db import Db
 from store.deployment import read_deployment
@@ -55,7 +55,7 @@ async def get_metrics(
         conditions += [
             (f"pool/{name}", one) for name in view.decision.pools for one in describe_pool(view, name).conditions
         ]
-    about = (settings.allocator_url, version("lablink"))
+    about = (settings.allocator_url, VERSION)
     families = [
         gauge("lablink_info", "Where this LabLink is reached, and its version", [(about, 1)], ("url", "version")),
         _tell_troubles(conditions),

@@ -35,6 +35,7 @@ BY_NAME: Mapping[str, Any] = {
     "reason": "wanted: 5 are declared, 4 exist",
     "region": "us-west-2",
     "set_by": "admin/ada",
+    "release": "1.0.0",
     "subject": "vm/lablink-client-prod-7",
     "summary": "+3, replace 2 idle, 0 people disturbed, +$1.58/h",
     "token": "0123456789abcdef" * 4,

@@ -10,6 +10,7 @@ from api.parts import AnyDb, TheDesired, TheOutlook
 from api.pools import describe_pool
 from api.vms import describe_vm
 from schemas.evidence import Evidence
+from schemas.release import VERSION
 from schemas.status import Event
 from schemas.values import nearest
 from schemas.vm import Vm
@@ -30,6 +31,7 @@ async def get_status(db: AnyDb, desired: TheDesired, outlook: TheOutlook) -> Sta
         events = await read_events(conn, limit=NEWEST)
     view = await outlook.read() if await desired.read() else None
     return Status(
+        release=VERSION,
         version=view.decision.version if view else 0,
         conditions=list(deployment.conditions.values()),
         pools=[describe_pool(view, name) for name in view.decision.pools] if view else [],

@@ -4,12 +4,12 @@ import errno
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from lablink.errors import Failed
+from schemas.release import VERSION
 
 COMPLETE = "_LABLINK_COMPLETE"
 """Set by a shell that asks how a line could go on; bash hands the line over in another variable than zsh and fish."""
@@ -105,7 +105,7 @@ def _nothing() -> None:  # stands for a command while only its name is asked for
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"lablink {version('lablink')}")
+        print(f"lablink {VERSION}")
         raise typer.Exit
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +29,7 @@ from lablink.output import print_json, print_line
 from lablink.programs import read_settings
 from sandbox.postgres import drop_database
 from schemas.lab import Lab
+from schemas.release import VERSION
 from schemas.settings import Settings
 from store.restored import mend_restored
 from store.secret import Cipher, SecretError
@@ -104,7 +104,7 @@ def make_backup(vault: Vault) -> tuple[str, dict[str, Any]]:
     now = datetime.now(UTC)
     name = f"{vault.lab.deployment}-{vault.lab.environment}-{now:%Y%m%dT%H%M%S%f}Z{SUFFIX}"
     with vault.place.writing(name) as target, open_dump(vault.settings.database_dsn) as (rows, chunks):
-        manifest = {"version": version("lablink"), "at": now.isoformat(), "rows": rows}
+        manifest = {"version": VERSION, "at": now.isoformat(), "rows": rows}
         writer = BackupWriter(target, vault.cipher)
         writer.begin(MANIFEST)
         writer.write(json.dumps(manifest).encode())

@@ -10,6 +10,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 from api.pages.shell import AnyRequest, show
 from api.parts import TheFeed
 from api.signal import Signal
+from schemas.release import VERSION
 
 NAVIGATION = (
     ("/admin", "Dashboard"),
@@ -37,7 +38,7 @@ def show_desk(request: AnyRequest, name: str, status: int = 200, **context: Any)
     """An admin's page."""
     actor = request.state.actor.partition("/")[2]
     section = find_section(request.url.path)
-    return show(request, name, status, navigation=NAVIGATION, section=section, user=actor, **context)
+    return show(request, name, status, navigation=NAVIGATION, section=section, user=actor, release=VERSION, **context)
 
 
 def find_section(path: str) -> str:

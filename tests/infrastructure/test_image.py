@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -61,5 +62,8 @@ def test_services_answer_from_a_built_image_and_nothing_is_left_however_a_build_
     done = subprocess.run(BUILD, env=ENVIRONMENT, capture_output=True, text=True, timeout=580, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Terraform v" in done.stdout or "OpenTofu v" in done.stdout
+    asked = [sys.executable, "-m", "hatchling", "version"]
+    built = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+    assert f"lablink {built}\n" in done.stdout
     assert '"database":true' in done.stdout.replace(" ", "")
     assert left_behind() == []

@@ -53,6 +53,9 @@ def read_path(pid: int) -> str:
 
 def test_a_newcomer_gets_a_lab_from_the_wheel_alone(tmp_path: Path) -> None:
     python, home = install(tmp_path), tmp_path / "home"
+    (wheel,) = tmp_path.glob("*.whl")
+    said = subprocess.run([python.with_name("lablink"), "--version"], capture_output=True, text=True, check=True).stdout
+    assert said == f"lablink {wheel.name.split('-')[1]}\n"
     home.mkdir()
     up = FromWheel(python, home)
     try:
