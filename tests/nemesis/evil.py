@@ -1,0 +1,118 @@
+"""What may happen to one of several processes for a moment: it is killed, stands still, or its way to the database breaks.
+
+Each act is a coroutine function that returns when all is as before. `Watch` looks on: who leads, and since when.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+
+import anyio
+from anyio import to_thread
+
+from tests.api.silent_proxy import SilentProxy
+from tests.nemesis.boundaries import kill_postgres
+from tests.nemesis.site import LOOK_S, Site
+
+LEADER = "SELECT holder, token, expires_at > now() AS leads FROM lease"
+
+
+@dataclass
+class Evil:
+    """`proxies` stand between the database and the process of that name."""
+
+    site: Site
+    proxies: dict[str, SilentProxy]
+    chance: Random
+    pause_s: float  # longer than a lease
+    done: list[str] = field(default_factory=list)
+
+    async def act(self, number: int) -> None:
+        """One thing, each in its turn; every other time to who leads, else to anybody."""
+        kind = [*ACTS][number % len(ACTS)]
+        name = self.chance.choice([*self.proxies])
+        if number // len(ACTS) % 2 == 0:
+            name = await to_thread.run_sync(self.find_leader)
+        self.done.append(f"{kind} {name if kind != 'database' else ''}".strip())
+        await ACTS[kind](self, name)
+
+    def find_leader(self) -> str:
+        """The name of the controller that has the lease, or had it last."""
+        found = self.site.rows(LEADER)
+        pid = found[0]["holder"].split("/")[1] if found else ""
+        names = (name for name, program in self.site.programs.items() if str(program.pid) == pid)
+        return next(names, "controller-a")
+
+    async def kill(self, name: str) -> None:
+        await to_thread.run_sync(self.site.end, name)
+
+    async def pause(self, name: str) -> None:
+        """It sleeps past its lease, as a machine that is moved or swaps, and knows of nothing when it wakes."""
+        pid = self.site.programs[name].pid
+        with suppress(ProcessLookupError):  # it may be killed meanwhile
+            os.kill(pid, signal.SIGSTOP)
+            await anyio.sleep(self.pause_s)
+            os.kill(pid, signal.SIGCONT)
+
+    async def reset(self, name: str) -> None:
+        self.proxies[name].reset()
+
+    async def silence(self, name: str) -> None:
+        """Half-open: what is sent is lost, and neither end knows, until the system's own limits end the connections."""
+        self.proxies[name].go_silent()
+        await anyio.sleep(self.pause_s)
+        self.proxies[name].reset()
+
+    async def cut(self, name: str) -> None:
+        proxy = self.proxies[name]
+        proxy.refuses = True
+        proxy.reset()
+        await anyio.sleep(self.pause_s)
+        proxy.refuses = False
+
+    async def delay(self, name: str) -> None:
+        self.proxies[name].delay_s = 0.2
+        await anyio.sleep(self.pause_s)
+        self.proxies[name].delay_s = 0.0
+
+    async def kill_database(self, _name: str) -> None:
+        kill_postgres(self.site.database.pid)
+
+
+Act = Callable[[Evil, str], Awaitable[None]]
+ACTS: dict[str, Act] = {
+    "kill": Evil.kill,
+    "pause": Evil.pause,
+    "reset": Evil.reset,
+    "silence": Evil.silence,
+    "cut": Evil.cut,
+    "delay": Evil.delay,
+    "database": Evil.kill_database,
+}
+
+
+@dataclass
+class Watch:
+    """The longest time in which nobody had the lease, or its holder did not renew it."""
+
+    site: Site
+    longest_s: float = 0.0
+    terms: int = 0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        led_at, token = time.monotonic(), 0
+        while True:
+            rows = await to_thread.run_sync(self.site.rows, LEADER)
+            now = time.monotonic()
+            if rows and rows[0]["token"] != token:
+                token = rows[0]["token"]
+                self.terms += 1
+            if rows and rows[0]["leads"]:
+                self.longest_s = max(self.longest_s, now - led_at)
+                led_at = now
+            await anyio.sleep(LOOK_S)
