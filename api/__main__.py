@@ -56,7 +56,7 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
         app = create_app(settings, db)
         gc.collect()
         gc.freeze()  # what is there for good: looking through it again and again would hold up a call for 100 ms now and then
-        await Server(app, settings.host, settings.port).serve([listening])
+        await Server(app, settings.host, settings.port, settings.trusted_proxies).serve([listening])
 
 
 if __name__ == "__main__":

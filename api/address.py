@@ -14,7 +14,7 @@ def read_address(peer: str, forwarded_for: str | None, proxies: Sequence[Network
     """The client's address. `X-Forwarded-For` is read from its end for as long as the hops are trusted proxies."""
     address = peer
     hops = [hop.strip() for hop in (forwarded_for or "").split(",") if hop.strip()]
-    while hops and _is_in(address, proxies) and _parse(hops[-1]):
+    while hops and is_trusted(address, proxies) and _parse(hops[-1]):
         address = hops.pop()
     return address
 
@@ -41,9 +41,10 @@ def is_loopback(address: str) -> bool:
     return parsed is not None and parsed.is_loopback
 
 
-def _is_in(address: str, networks: Sequence[Network]) -> bool:
+def is_trusted(address: str, proxies: Sequence[Network]) -> bool:
+    """Whether the call comes by one of our proxies."""
     parsed = _parse(address)
-    return parsed is not None and any(parsed in network for network in networks)
+    return parsed is not None and any(parsed in network for network in proxies)
 
 
 def _parse(address: str) -> IPv4Address | IPv6Address | None:

@@ -186,11 +186,12 @@ STANDS = {200: ResponseSpec(AssignmentView, description="How it stands now, or a
 async def get_assignment(
     request: AnyRequest, followers: TheFollowers, assignment: FromPath[UUID]
 ) -> Response[AssignmentView] | ServerSentEvent:
-    """How it stands; with `Accept: text/event-stream` again at each change, until it has ended. No login."""
+    """How it stands; with `Accept: text/event-stream` again at each change, until it has ended. No login, at most 20 streams of one."""
     view = await followers.look(assignment)
     if view is None:
         raise NotFoundError(NO_SUCH)
     if "text/event-stream" in request.headers.get("accept", ""):
+        followers.check(assignment)
         return ServerSentEvent(_follow(followers, assignment), headers={"X-Accel-Buffering": "no"})
     return Response(describe_view(view), headers={"Cache-Control": "no-store"})
 

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,12 +13,15 @@ import anyio
 
 from api.batch import Batch
 from api.binder import Binder
+from api.errors import TooManyError
 from api.eta import estimate_s
 from api.signal import Signal
 from store.db import Db
 from store.line import Followed, Pace, read_followed, read_paces, see_people
 
 BEAT_S = 5.0
+MOST_STREAMS = 20  # of one assignment: its pages in all tabs and browsers
+TOO_MANY = "this assignment is followed from as many pages as it may be; close some"
 PAUSE_S = 0.2  # between two rings: a storm of bindings is looked at a few times a second
 
 
@@ -37,21 +41,32 @@ class Followers:
         self._binder = binder
         self._look = Batch(self._look_many)
         self._news = asyncio.Event()
+        self._streams: Counter[UUID] = Counter()
         self.bell = Signal()
 
     async def look(self, assignment: UUID) -> View | None:
         """How it stands; says at the same time that its person is there. None: there is no such assignment."""
         return await self._look(assignment)
 
+    def check(self, assignment: UUID) -> None:
+        """Raises TooManyError where one more stream of it would be too many."""
+        if self._streams[assignment] >= MOST_STREAMS:
+            raise TooManyError(TOO_MANY, BEAT_S)
+
     async def follow(self, assignment: UUID) -> AsyncIterator[View | None]:
         """How it stands now and after each ring, until it has ended; None when there is none (any more)."""
-        while not self.bell.closed:
-            rung = self.bell.mark()
-            view = await self.look(assignment)
-            yield view
-            if view is None or view.followed.assignment.ended_at:
-                return
-            await rung.wait()
+        self._streams[assignment] += 1
+        try:
+            while not self.bell.closed:
+                rung = self.bell.mark()
+                view = await self.look(assignment)
+                yield view
+                if view is None or view.followed.assignment.ended_at:
+                    return
+                await rung.wait()
+        finally:
+            self._streams[assignment] -= 1
+            self._streams += Counter()  # forgets those at zero
 
     def hear(self) -> None:
         """Something changed in some line."""

@@ -2,11 +2,14 @@
 
 import logging
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
 from litestar import Litestar
 
+from api.address import Network
+from api.connection import make_connection
 from api.shortcut import Shortcut
 
 BROKEN_OFF = "ASGI callable returned without completing response."
@@ -19,12 +22,14 @@ GRACE_S = 10  # for ordinary calls that are still at work
 class Server(uvicorn.Server):
     """A uvicorn server of `create_app`'s application."""
 
-    def __init__(self, app: Litestar, host: str, port: int) -> None:
+    def __init__(self, app: Litestar, host: str, port: int, proxies: Sequence[Network] = ()) -> None:
         # access_log: a line a call would drown the rest; log_config: structlog is set up by the program.
         config = uvicorn.Config(
             Shortcut(app),
             host=host,
             port=port,
+            http=make_connection(proxies),
+            ws="none",
             access_log=False,
             proxy_headers=False,  # uvicorn would believe whoever comes from this machine; api.address knows the proxies
             log_config=None,

@@ -105,7 +105,10 @@ async def post_extend(request: AnyRequest, db: AnyDb, settings: TheSettings, des
 @get("/seat/live", include_in_schema=False)
 async def get_live(request: AnyRequest, settings: TheSettings, followers: TheFollowers) -> ServerSentEvent:
     """Says `changed` whenever the page would show something else."""
-    return ServerSentEvent(_follow(followers, prove_own(request, settings)))
+    own = prove_own(request, settings)
+    if own:
+        followers.check(own)
+    return ServerSentEvent(_follow(followers, own))
 
 
 async def _follow(followers: Followers, own: UUID | None) -> AsyncIterator[ServerSentEventMessage]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ import anyio
 import httpx
 import pytest
 
+from api import followers
 from tests.api.test_requests import browser, form, free_seats
 from tests.api.world import COMMAND, YAML, World, bearer, eventually, serving
 
@@ -41,6 +43,28 @@ async def follow(world: World, assignment: str) -> AsyncIterator[dict[str, Any]]
         async for line in stream.aiter_lines():
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
+
+
+async def test_one_assignment_is_followed_from_so_many_pages_and_no_more(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followers, "MOST_STREAMS", 2)
+    async with serving(dsn) as world:
+        place = f"{LIST}/{(await wait_in_line(world))['assignment']}"
+        headers = {"Accept": "text/event-stream"}
+        async with AsyncExitStack() as pages:
+            opened = [await pages.enter_async_context(world.http.stream("GET", place, headers=headers)) for _ in "12"]
+            lines = [page.aiter_lines() for page in opened]
+            assert [await anext(one) for one in lines] == ["event: assignment"] * 2
+            refused = await world.http.get(place, headers=headers)
+            assert (refused.status_code, "pages" in refused.json()["error"]) == (429, True)
+            assert (await world.http.get(place)).status_code == 200
+
+        async def is_let_in() -> bool:
+            async with world.http.stream("GET", place, headers=headers) as page:
+                return page.status_code == 200
+
+        await eventually(is_let_in)
 
 
 async def test_person_follows_the_place_the_offer_and_the_delivery(dsn: str) -> None:

@@ -151,7 +151,7 @@ async def running(settings: Settings, db: Db) -> AsyncIterator[tuple[str, Litest
     listening: socket.socket = bind("127.0.0.1", 0)
     port = listening.getsockname()[1]
     app = create_app(settings, db)
-    server = Server(app, "127.0.0.1", port)
+    server = Server(app, "127.0.0.1", port, settings.trusted_proxies)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_serve, server, listening)
         await eventually(lambda: server.started)
