@@ -5,7 +5,7 @@ RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format lint types imports bless alerts bench bench-quick package lambda image manual prove lock clean
+.PHONY: help setup up test check format lint types imports bless alerts bench bench-quick package lambda image manual prove sbom audit lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -71,6 +71,15 @@ manual: setup ## the manual as pages: dist/manual
 
 prove: setup ## every proof of tests/prove, for hours, going on where it was stopped; writes docs/reliability.json (options: make prove ARGS="weeks --share 0.1")
 	@$(RUN)/python -m tests.prove $(ARGS)
+
+sbom: setup ## what the image is made of, by names, versions and hashes, as CycloneDX: dist/sbom.cdx.json
+	@mkdir -p dist
+	@deploy/core-requirements $(RUN)/uv | $(RUN)/cyclonedx-py requirements --output-reproducible --output-format JSON --output-file dist/sbom.cdx.json -
+
+audit: setup ## known holes in what the image is made of; asks the advisories of the package index over the network
+	@mkdir -p dist
+	@deploy/core-requirements $(RUN)/uv > dist/core.txt
+	@$(RUN)/pip-audit --strict --disable-pip --require-hashes --requirement dist/core.txt
 
 lock: setup ## pin the newest versions that pyproject.toml allows, by hash
 	@$(RUN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --quiet --custom-compile-command 'make lock' --output-file requirements.txt

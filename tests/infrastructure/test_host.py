@@ -62,6 +62,18 @@ def test_image_holds_the_locks_versions() -> None:
     assert {name: version for name, version in wanted.items() if locked.get(name) != version} == {}
     assert done.stdout.count("--hash=sha256:") >= len(wanted)
     assert not {"moto", "pytest", "playwright"} & wanted.keys()
+    check_bill_of_materials(done.stdout, wanted)
+
+
+def check_bill_of_materials(requirements: str, wanted: dict[str, str]) -> None:
+    """As `make sbom` writes it: each part by name and version, with the hashes that it is installed by."""
+    program = Path(sysconfig.get_path("scripts")) / "cyclonedx-py"
+    command = [str(program), "requirements", "--output-reproducible", "--output-format", "JSON", "-"]
+    made = subprocess.run(command, input=requirements, capture_output=True, text=True, timeout=120, check=True)
+    parts = json.loads(made.stdout)["components"]
+    assert {part["name"]: part["version"] for part in parts} == wanted
+    hashes = {one["content"] for part in parts for known in part["externalReferences"] for one in known["hashes"]}
+    assert hashes == set(re.findall(r"--hash=sha256:(\w+)", requirements))
 
 
 def test_first_boot_passes_shellcheck_and_lays_every_file_out(deploy: Deploy, tmp_path: Path) -> None:
