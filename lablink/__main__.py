@@ -1,19 +1,24 @@
-"""The command `lablink`. Exit status: 0 fine, 1 refused or failed with a sentence on stderr, 2 wrong usage."""
+"""The command `lablink`. Exit status: 0 fine, 1 refused or failed with a sentence on stderr, 2 wrong usage, 130 ended by Ctrl-C."""
 
 import errno
 import os
+import re
+import signal
 import sys
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from lablink.errors import Failed
 from schemas.release import VERSION
 
 COMPLETE = "_LABLINK_COMPLETE"
 """Set by a shell that asks how a line could go on; bash hands the line over in another variable than zsh and fish."""
+INTERRUPTED = 128 + signal.SIGINT
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+NOT_ONE_OF = re.compile(r"(?:Value error, )?'(.*)' is not one of (.*?)\.?")
 COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
         "up": "programs:up",
@@ -25,6 +30,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "See": {
         "status": "fleet:status",
+        "wait": "fleet:wait",
         "vms": "fleet:vms",
         "why": "fleet:why",
         "events": "fleet:events",
@@ -71,11 +77,34 @@ COMMANDS: dict[str, dict[str, str]] = {
 }
 
 
+class Suggesting(TyperGroup):
+    """Says what was probably meant where a word is none of those that an option takes; commands and options do so by themselves."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = suggest(error.message)
+            raise
+
+
+def suggest(message: str) -> str:
+    """`'raed' is not one of 'read', 'admin'.` with the nearest of them."""
+    from schemas.values import nearest  # noqa: PLC0415 - pydantic, for which nobody else waits
+
+    found = NOT_ONE_OF.fullmatch(message)
+    if found is None:
+        return message
+    meant = nearest(found[1], re.findall(r"'([^']*)'", found[2]))
+    return f"'{found[1]}' is not one of {found[2]}" + (f". Did you mean '{meant}'?" if meant else ".")
+
+
 def create_app(asked: str | None = None) -> typer.Typer:
     """The command as a whole, or with the `asked` word alone: nobody waits for the imports of what was not asked for."""
     app = typer.Typer(
         name="lablink",
         help="Declare pools of VMs, see them converge, give each user one. Start with `lablink up`.",
+        cls=Suggesting,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,
@@ -123,6 +152,8 @@ def main() -> None:
     except Failed as failure:
         print(failure, file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:  # while something is imported; later it is typer's, with the same end
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # who closes a pipe has seen enough
         _drop_output()
         sys.exit(1)

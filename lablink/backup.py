@@ -25,7 +25,7 @@ from lablink.errors import Failed
 from lablink.fleet import Json
 from lablink.host import reach_postgres
 from lablink.named_instances import find_highest, list_named
-from lablink.output import print_json, print_line
+from lablink.output import print_json, print_line, working
 from lablink.programs import read_settings
 from sandbox.postgres import drop_database
 from schemas.lab import Lab
@@ -87,9 +87,11 @@ def backup(to: To = "", file: File = DEFAULT_FILE, as_json: Json = False) -> Non
     LabLink goes on meanwhile. How many are kept: backup.keep of the document.
     """
     vault = open_vault(file, to)
-    with _explained("The backup"):
+    with _explained("The backup"), working("dumping and sealing the record") as tell:
         name, manifest = make_backup(vault)
+        tell("restoring it into a scratch database, and counting")
         verify_backup(vault, name)
+        tell("removing what is too much")
         removed = prune_backups(vault)
     if as_json:
         print_json({"name": name, "rows": sum(manifest["rows"].values()), "removed": removed})
@@ -190,8 +192,10 @@ def restore(
         chosen = choose_backup(vault, name)
         if not yes and not typer.confirm(f"Put {chosen} in the place of the present record?", err=True):
             raise Failed("Nothing was changed.")
-        highest = {} if offline else find_highest(list_named(vault.lab))
-        aside = restore_backup(vault, chosen, highest)
+        with working("asking AWS for the names in use") as tell:
+            highest = {} if offline else find_highest(list_named(vault.lab))
+            tell(f"restoring {chosen} beside the present record, and counting")
+            aside = restore_backup(vault, chosen, highest)
     kept = f" The former record is the database {aside}." if aside else ""
     print_line(
         f"{chosen} is in place.{kept} Start LabLink, then look at `lablink status` and `lablink preview`.", "green"
@@ -225,13 +229,15 @@ def restore_backup(vault: Vault, name: str, highest: dict[str, int]) -> str | No
 def drill(to: To = "", file: File = DEFAULT_FILE) -> None:
     """Rehearse the loss of the record: back up, read the backup back, restore it beside the running one, and compare."""
     vault = open_vault(file, to)
-    with _explained("The drill"):
+    with _explained("The drill"), working("dumping and sealing the record") as tell:
         name, _ = make_backup(vault)
+        tell("restoring it into a scratch database, and counting")
         print_line(f"1. Backed up: {name}.")
         manifest = verify_backup(vault, name)
         print_line(
             f"2. Restored into a scratch database: {len(manifest['rows'])} tables, {sum(manifest['rows'].values())} rows."
         )
+        tell("restoring it once more, and making it ready to meet the world")
         scratch = f"lablink_drill_{secrets.token_hex(4)}"
         made, _ = _load_backup(vault, name, scratch, None)
         try:

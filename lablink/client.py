@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from lablink.config import config_path, read_config
 from lablink.errors import Failed
 
 TIMEOUT_S = 30.0
@@ -37,23 +38,30 @@ def data_folder() -> Path:
 
 
 def find_server() -> Server:
-    """The server that LABLINK_URL, LABLINK_USER, LABLINK_PASSWORD and LABLINK_TOKEN name, else the running sandbox's."""
+    """What LABLINK_URL, LABLINK_USER, LABLINK_PASSWORD and LABLINK_TOKEN name, else the sandbox that runs here, else the configuration's server.
+
+    What the environment says of the login holds in each case.
+    """
     env = os.environ
+    login = {
+        name: env[f"LABLINK_{name.upper()}"]
+        for name in ("user", "password", "token")
+        if env.get(f"LABLINK_{name.upper()}")
+    }
     if url := env.get("LABLINK_URL"):
-        return Server(
-            url.rstrip("/"),
-            env.get("LABLINK_USER", "admin"),
-            env.get("LABLINK_PASSWORD", ""),
-            env.get("LABLINK_TOKEN", ""),
-        )
+        return Server(url.rstrip("/"), **login)
     folder = data_folder()
-    found = _read_sandbox(folder / "sandbox.json")
-    return Server(
-        found["url"],
-        env.get("LABLINK_USER") or found["admin_user"],
-        env.get("LABLINK_PASSWORD") or found["admin_password"] or "",
-        env.get("LABLINK_TOKEN", ""),
-        hint=_sandbox_hint(folder, found),
+    if found := _read_sandbox(folder / "sandbox.json"):
+        own = {"user": found["admin_user"], "password": found["admin_password"] or ""}
+        return Server(found["url"], **{**own, **login}, hint=_sandbox_hint(folder, found))
+    if config := read_config():
+        hint = f"check url in {config_path()}, or start a server there with `lablink serve`"
+        if "password" in login:
+            config.pop("token", None)  # which would be believed before it
+        return Server(config.pop("url").rstrip("/"), **{**config, **login}, hint=hint)
+    raise Failed(
+        f"No LabLink server is known: no sandbox runs in {folder}, LABLINK_URL is not set, and there is no {config_path()}. "
+        "Start one with `lablink up`, or set LABLINK_URL, LABLINK_USER and LABLINK_PASSWORD."
     )
 
 
@@ -75,14 +83,11 @@ def _is_alive(pid: int | None) -> bool:
     return True
 
 
-def _read_sandbox(path: Path) -> dict[str, Any]:
+def _read_sandbox(path: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(path.read_text()))
     except FileNotFoundError:
-        raise Failed(
-            f"No LabLink server is known: no sandbox runs in {path.parent}, and LABLINK_URL is not set. "
-            "Start one with `lablink up`, or set LABLINK_URL, LABLINK_USER and LABLINK_PASSWORD."
-        ) from None
+        return None
     except (OSError, ValueError) as error:
         raise Failed(f"{path} cannot be read ({error}): start the sandbox again with `lablink up`.") from None
 

@@ -118,6 +118,12 @@ def is_settled(status: dict[str, Any]) -> bool:
     return bool(status["pools"]) and all(pool["converged"] for pool in status["pools"])
 
 
+def explain_waiting(status: dict[str, Any], names: list[str] | None) -> list[str]:
+    """What stands between pools and their declaration: their line, and what is in the way."""
+    waiting = [pool for pool in status["pools"] if not pool["converged"] and (not names or pool["name"] in names)]
+    return [line for pool in waiting for line in (_pool_line(pool), *_pool_troubles(pool))] or ["No pool is declared."]
+
+
 def event_line(event: dict[str, Any]) -> str:
     return f"{local_time(event['at'])}  {event['subject']}  {event['reason']}: {event['message']}"
 

@@ -1,41 +1,54 @@
-"""Commands about what exists: `status`, `vms`, `why`, `events`, and the small changes of a pool or a VM.
+"""Commands about what exists: `status`, `wait`, `vms`, `why`, `events`, and the small changes of a pool or a VM.
 
 Each is one or two calls of `/api/v1`; nothing is decided here.
 """
 
 import json
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
+import time
+from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
+from rich.console import Console
 
 from lablink.client import LabLink, find_server, path_of
-from lablink.display import event_line, explanation_lines, news_lines, render_status, status_lines
+from lablink.display import (
+    event_line,
+    explain_waiting,
+    explanation_lines,
+    is_settled,
+    news_lines,
+    render_status,
+    status_lines,
+)
 from lablink.errors import Failed
 from lablink.output import on_terminal, print_json, print_line, print_table
+from lablink.watching import TableView, View, Watch, answers
+from lablink.watching import watch as keep_watching
+from schemas.values import nearest, parse_duration
 
-REFRESH_S = 1.0
 PAGE = 500
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def read_span(option: str, text: str) -> float:
+    """Seconds of `30m`, `90s`, `2h`."""
+    try:
+        return parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise Failed(f"{option} {text}: {error}.") from None
+
+
 PoolName = Annotated[str, typer.Argument(metavar="POOL", help="Name of a pool in lablink.yaml.")]
 VmName = Annotated[str, typer.Argument(metavar="VM", help="Host name of a VM, as `lablink vms` lists it.")]
 
 
-def status(
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
-    as_json: Json = False,
-) -> None:
+def status(watch: Watch = False, as_json: Json = False) -> None:
     """Show every pool: what is declared, what is there, and what is in the way."""
     if watch:
-        with suppress(KeyboardInterrupt):
-            _watch(as_json)
+        keep_watching(STATUS, as_json)
         return
     found = _read_status()
     if as_json:
@@ -46,84 +59,73 @@ def status(
         print("\n".join(status_lines(found)))
 
 
+def wait(
+    pools: Annotated[list[str] | None, typer.Argument(metavar="[POOL]...", help="Only these.")] = None,
+    within: Annotated[str, typer.Option(help="How long at most.")] = "30m",
+    as_json: Json = False,
+) -> None:
+    """Wait until all pools, or those named, are as declared; then exit status 0. When the time is over: 1, with what is in the way."""
+    ends = time.monotonic() + read_span("--within", within)
+    found = keep_watching(STATUS, as_json, until=lambda seen: _all_settled(seen, pools) or time.monotonic() > ends)
+    if not _all_settled(found, pools):
+        raise Failed("\n".join([f"Not as declared within {within}.", *explain_waiting(found, pools)]))
+
+
+def _all_settled(found: dict[str, Any], names: list[str] | None) -> bool:
+    """Raises `Failed` for a pool that is not there."""
+    known = {pool["name"]: pool for pool in found["pools"]}
+    for name in names or ():
+        if name not in known:
+            meant = nearest(name, list(known))
+            raise Failed(f"There is no pool {name!r}" + (f"; did you mean {meant!r}?" if meant else "."))
+    return is_settled({"pools": [known[name] for name in names or known]})
+
+
 def _read_status() -> dict[str, Any]:
     with LabLink(find_server()) as lablink:
         return dict(lablink.get("/status"))
 
 
-def _watch(as_json: bool) -> None:
-    """Shows what changes until Ctrl-C; only the first contact may fail."""
-    first = _read_status()
-    if on_terminal() and not as_json:
-        _watch_screen(first)
-    else:
-        _watch_lines(first, as_json)
-
-
-def _answers() -> Iterator[dict[str, Any] | Failed]:
-    """Status after status. The server is looked for each time: a sandbox that starts again may have another port."""
-    while True:
-        _pause()
-        try:
-            answer: dict[str, Any] | Failed = _read_status()
-        except Failed as failure:
-            answer = failure
-        yield answer
-
-
-def _watch_screen(found: dict[str, Any]) -> None:
-    with Live(render_status(found), auto_refresh=False) as live:
-        for answer in _answers():
-            if isinstance(answer, Failed):
-                live.update(Group(render_status(found), Text(_no_answer(answer), style="yellow")), refresh=True)
-            else:
-                found = answer
-                live.update(render_status(found), refresh=True)
-
-
-def _watch_lines(found: dict[str, Any], as_json: bool) -> None:
-    """As JSON: an object a line. That nobody answers is said once a reason, on standard error."""
-    _print_news(found, None, as_json)
-    trouble = ""
-    for answer in _answers():
-        if isinstance(answer, Failed):
-            if trouble != (trouble := _no_answer(answer)):
-                print(trouble, file=sys.stderr, flush=True)
-        else:
-            _print_news(answer, found, as_json)
-            found, trouble = answer, ""
-
-
-def _print_news(found: dict[str, Any], before: dict[str, Any] | None, as_json: bool) -> None:
-    for line in [json.dumps(found, ensure_ascii=False)] if as_json else news_lines(found, before):
-        print(line, flush=True)
-
-
-def _no_answer(failure: Failed) -> str:
-    return f"no answer ({str(failure).rstrip('.')}), trying again"
-
-
-def _pause() -> None:
-    threading.Event().wait(REFRESH_S)
-
-
+STATUS = View(_read_status, render_status, news_lines)
 VM_COLUMNS = ("hostname", "pool", "bucket", "status", "seat", "instance_type", "zone", "instance_id", "reason")
+VM_SPARE = ("instance_id", "zone", "instance_type", "pool", "status", "seat")
 
 
 def vms(
-    pool: Annotated[str | None, typer.Option(help="Only the VMs of this pool.")] = None, as_json: Json = False
+    pool: Annotated[str | None, typer.Option(help="Only the VMs of this pool.")] = None,
+    watch: Watch = False,
+    as_json: Json = False,
 ) -> None:
     """List the VMs, each with the bucket it is in and why."""
-    with LabLink(find_server()) as lablink:
-        items = _all_pages(lablink, "/vms", {"pool": pool} if pool else {})
-        if pool and not items:
-            lablink.get("/pools" + path_of(pool))  # refused when there is no such pool
+    view = TableView(lambda: _read_vms(pool), VM_COLUMNS, _vm_rows, VM_SPARE)
+    if watch:
+        keep_watching(view, as_json)
+        return
+    found = view.read()
     if as_json:
-        print_json({"items": items})
-    elif items:
-        print_table(VM_COLUMNS, ([vm.get(column) for column in VM_COLUMNS] for vm in items))
+        print_json(found)
+    elif found["items"]:
+        print_table(VM_COLUMNS, _vm_rows(found), VM_SPARE)
     else:
         print_line(f"Pool {pool} has no VM." if pool else "There is no VM.")
+
+
+def _read_vms(pool: str | None) -> dict[str, Any]:
+    with LabLink(find_server()) as lablink:
+        items = _all_pages(lablink, "/vms", {"pool": pool} if pool else {})
+        if not items:
+            check_pool(lablink, pool)
+    return {"items": items}
+
+
+def _vm_rows(found: dict[str, Any]) -> list[Sequence[Any]]:
+    return [[vm.get(column) for column in VM_COLUMNS] for vm in found["items"]]
+
+
+def check_pool(lablink: LabLink, pool: str | None) -> None:
+    """Where nothing was found: refused when there is no such pool, with the one that was probably meant."""
+    if pool:
+        lablink.get("/pools" + path_of(pool))
 
 
 def _all_pages(lablink: LabLink, path: str, params: dict[str, str | int]) -> list[dict[str, Any]]:
@@ -238,30 +240,37 @@ def why(
 def events(
     subject: Annotated[str | None, typer.Option(help="Only about this, such as pool/client or vm/NAME.")] = None,
     limit: Annotated[int, typer.Option(help="How many of the newest.", min=1, max=1000)] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--watch", "-w", "--follow", "-f", help="Go on with new ones until Ctrl-C.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what happened: who did what to whom, and why. With `--json --follow`: a JSON object a line."""
+    """Show what happened: who did what to whom, and why. With `--json --watch`: a JSON object a line."""
+    filters: dict[str, str | int] = {"subject": subject} if subject else {}
     with LabLink(find_server()) as lablink:
-        filters: dict[str, str | int] = {"subject": subject} if subject else {}
         page = lablink.get("/events", limit=limit, **filters)
-        if follow:
-            with suppress(KeyboardInterrupt):
-                _follow(lablink, page, filters, as_json)
-        elif as_json:
-            print_json(page)
-        else:
-            _print_events(page["items"], as_json)
-
-
-def _follow(lablink: LabLink, page: dict[str, Any], filters: dict[str, str | int], as_json: bool) -> None:
-    """Polls: a hint that is missed costs a second, a dropped connection nothing."""
-    newest = 0
-    while True:
+        if subject and not page["items"] and subject.startswith("pool/"):
+            check_pool(lablink, subject.removeprefix("pool/"))
+    if follow:
+        _follow(page, filters, as_json)
+    elif as_json:
+        print_json(page)
+    else:
         _print_events(page["items"], as_json)
-        newest = max([newest, *(event["id"] for event in page["items"])])
-        _pause()
-        page = lablink.get("/events", after=newest, limit=PAGE, **filters)
+
+
+def _follow(page: dict[str, Any], filters: dict[str, str | int], as_json: bool) -> None:
+    """A server that is away for a moment is asked again: nothing is missed meanwhile."""
+    newest = 0
+
+    def read() -> dict[str, Any]:
+        with LabLink(find_server()) as lablink:
+            return dict(lablink.get("/events", after=newest, limit=PAGE, **filters))
+
+    for answer in chain([page], answers(read)):
+        if not isinstance(answer, Failed):
+            _print_events(answer["items"], as_json)
+            newest = max([newest, *(event["id"] for event in answer["items"])])
 
 
 def _print_events(items: list[dict[str, Any]], as_json: bool) -> None:

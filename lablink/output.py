@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+LAST_WIDTH = 24
+"""So narrow may a table's last column become, which holds sentences."""
 DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -30,18 +33,37 @@ def print_line(line: str, style: str = "") -> None:
         print(line)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], spare: Sequence[str] = ()) -> None:
     """A table on a terminal; elsewhere a line a row with aligned columns, the column names first."""
+    given = list(rows)
+    if on_terminal():
+        Console().print(make_table(columns, given, spare))
+    else:
+        print("\n".join(aligned(columns, given)))
+
+
+def make_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], spare: Sequence[str] = ()) -> Table:
+    """For a terminal. One that is too narrow loses the `spare` columns, the first named first; then the last column is folded."""
     cells = [[_cell(value) for value in row] for row in rows]
-    if not on_terminal():
-        print("\n".join(_aligned([list(columns), *cells])))
-        return
+    shown = _fitting(columns, cells, spare, Console().width)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for index in shown:
+        table.add_column(columns[index], overflow="fold", no_wrap=index != shown[-1])
     for row in cells:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(row[index]) for index in shown))
+    return table
+
+
+def _fitting(columns: Sequence[str], cells: list[list[str]], spare: Sequence[str], width: int) -> list[int]:
+    """Places of the columns that fit beside each other, two blanks between them."""
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    shown = list(range(len(columns)))
+    widths[-1] = min(widths[-1], LAST_WIDTH)
+    for name in spare:
+        if sum(widths[index] + 2 for index in shown) - 2 <= width:
+            break
+        shown.remove(columns.index(name))
+    return shown
 
 
 def print_diff(text: str) -> None:
@@ -62,6 +84,21 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def aligned(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """A line a row, the column names first."""
+    cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+@contextmanager
+def working(sentence: str) -> Iterator[Callable[[str], None]]:
+    """Something moves on a terminal while a long work goes on; what is called with another sentence says what is done now.
+
+    On standard error, so that output that goes elsewhere stays clean; where that is no terminal, nothing is said.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with Console(stderr=True).status(sentence) as status:
+        yield status.update

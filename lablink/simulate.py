@@ -14,10 +14,9 @@ from controller.simulate.rehearsal import TooLarge
 from lablink.client import LabLink, find_server
 from lablink.desired import read_document
 from lablink.errors import Failed
-from lablink.fleet import Json
-from lablink.output import local_time, print_json, print_line, print_table
+from lablink.fleet import Json, read_span
+from lablink.output import local_time, print_json, print_line, print_table, working
 from lablink.plot import plot_lines
-from schemas.values import parse_duration
 
 
 def simulate(
@@ -43,13 +42,14 @@ def simulate(
         "seed": seed,
         "arrivals": read_shares("--arrivals", arrivals or []),
         "fail": read_shares("--fail", fail or []),
-        "stay_s": _seconds("--stay", stay),
-        "boot_s": _seconds("--boot", boot),
+        "stay_s": read_span("--stay", stay),
+        "boot_s": read_span("--boot", boot),
         "course": course,
     }
     if start is not None:
         wishes["start"] = start.replace(tzinfo=UTC).isoformat()
-    report = _rehearse_here(file, wishes) if file else _rehearse_there(wishes)
+    with working(f"rehearsing {days:g} days"):
+        report = _rehearse_here(file, wishes) if file else _rehearse_there(wishes)
     if as_json:
         print_json(report)
     else:
@@ -79,13 +79,6 @@ def read_shares(option: str, written: list[str]) -> dict[str, float]:
         except ValueError:
             raise Failed(f"{option} {text}: must be a number, or NAME=NUMBER.") from None
     return shares
-
-
-def _seconds(option: str, text: str) -> float:
-    try:
-        return parse_duration(text).total_seconds()
-    except ValueError as error:
-        raise Failed(f"{option} {text}: {error}.") from None
 
 
 COLUMNS = (

@@ -22,6 +22,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("LABLINK_URL", "LABLINK_USER", "LABLINK_PASSWORD", "LABLINK_TOKEN", "LABLINK_DATA"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 def test_without_a_sandbox_the_sentence_says_how_to_start_one() -> None:
@@ -249,7 +250,7 @@ def test_watching_outlives_a_server_that_is_away_for_a_moment() -> None:
             answers["GET /api/v1/status"] = Answer(200, {**status, "version": 4})
             assert watching.stdout.readline() == "desired state: version 4\n"
             watching.send_signal(signal.SIGINT)
-            assert watching.wait() == 0
+            assert watching.wait() == 130
         finally:
             watching.kill()
             watching.communicate()
