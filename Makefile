@@ -40,7 +40,7 @@ lint: setup
 
 types: setup
 	@$(RUN)/mypy
-	@$(RUN)/mypy docs/manual.py
+	@$(RUN)/mypy docs/*.py
 
 imports: setup
 	@$(RUN)/lint-imports

@@ -39,10 +39,12 @@ class Settings(BaseSettings):
     modules_dir: Path = Field(default=Path("terraform"), description="the client tier's modules, pool/ and vms/")
     terraform: Path = Field(default=Path("terraform"), description="the terraform or tofu binary")
 
-    host: str = "127.0.0.1"
-    port: int = 5000
+    host: str = Field(default="127.0.0.1", description="address on which the API listens")
+    port: int = Field(default=5000, description="port on which the API listens")
     allocator_url: str = Field(default="http://127.0.0.1:5000", description="final URL that client VMs call")
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description='networks whose X-Forwarded-For is believed, as JSON: ["10.0.0.0/8"]'
+    )
     ssh_user: str = Field(
         default="ubuntu", description="the login of the client VMs' AMI, which may run docker by sudo"
     )
@@ -50,7 +52,9 @@ class Settings(BaseSettings):
         default="", description="host:port that plays port 22 of every VM, where none can be reached (the sandbox)"
     )
     admin_user: str = Field(default="admin", description="used while lablink.yaml names no admin")
-    admin_password_hash: SecretStr | None = None
+    admin_password_hash: SecretStr | None = Field(
+        default=None, description="bcrypt; used while lablink.yaml names no admin"
+    )
 
     client_boundary: str = Field(
         default="", description="ARN of the policy that no role of a client VM may exceed; made by infrastructure/"
@@ -65,35 +69,52 @@ class Settings(BaseSettings):
     keys: Path | None = Field(
         default=None, description="folder with the files deployment_secret, encryption_key, log_token"
     )
-    deployment_secret: SecretStr = Field(default=SecretStr(""), validate_default=True)
-    encryption_key: SecretStr = Field(default=SecretStr(""), description="32 bytes in base64")
+    deployment_secret: SecretStr = Field(
+        default=SecretStr(""),
+        validate_default=True,
+        description="from which VM tokens, sessions and seat cookies come; needed",
+    )
+    encryption_key: SecretStr = Field(default=SecretStr(""), description="32 bytes in base64; needed")
     encryption_key_previous: SecretStr = Field(
         default=SecretStr(""),
         description="the key before it, which still opens what was sealed then; see `lablink rekey`",
     )
-    log_token: SecretStr = SecretStr("")
+    log_token: SecretStr = Field(
+        default=SecretStr(""), description="of the log Lambda; empty: one made from the deployment secret"
+    )
 
     notify_secret: SecretStr = Field(
         default=SecretStr(""), description="signs webhooks; empty: a key made from the deployment secret"
     )
     notify_local: bool = Field(default=False, description="lets webhooks lead to plain http and to this network")
     smtp_host: str = Field(default="", description="mail server for notifications by email")
-    smtp_port: int = 587
-    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    smtp_user: str = ""
-    smtp_password: SecretStr = SecretStr("")
-    smtp_from: str = "lablink@localhost"
+    smtp_port: int = Field(default=587, description="its port")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="`starttls`, `tls` or `none`"
+    )
+    smtp_user: str = Field(default="", description="login there; empty: none")
+    smtp_password: SecretStr = Field(default=SecretStr(""), description="its password")
+    smtp_from: str = Field(default="lablink@localhost", description="sender of mails")
 
-    lease_ttl_s: float = 10.0  # who stands by looks three times in it: the next one leads within 15 s
-    tick_s: float = 10.0  # a tick without any wake-up
-    listing_s: float = 30.0  # between two listings of EC2 at rest
-    busy_listing_s: float = 5.0  # while something is being made or ended
-    base_look_s: float = 600.0  # between two looks at what a pool's VMs share
-    settle_s: float = 60.0  # two looks at an orphan or a loss lie this far apart
-    run_ttl_s: float = 15.0  # a Terraform that its controller does not renew for so long is ended by its guard…
-    run_grace_s: float = 20.0  # …which lets it save its state for so long
-    terraform_grace_s: float = 60.0  # how long a running apply may go on at SIGTERM before it gets SIGINT
-    slow_poll_s: float = 15.0  # held calls look again this often, whatever LISTEN says; 0: never
+    lease_ttl_s: float = Field(
+        default=10.0,
+        description="seconds after which a leader that is silent may be followed; who stands by looks three times in it, and leads within 15 s",
+    )
+    tick_s: float = Field(default=10.0, description="seconds until a tick without any wake-up")
+    listing_s: float = Field(default=30.0, description="seconds between two listings of EC2 at rest")
+    busy_listing_s: float = Field(default=5.0, description="while something is being made or ended")
+    base_look_s: float = Field(default=600.0, description="between two looks at what a pool's VMs share")
+    settle_s: float = Field(default=60.0, description="two looks at an orphan or a loss lie this far apart")
+    run_ttl_s: float = Field(
+        default=15.0, description="a Terraform that its controller does not renew for so long is ended by its guard…"
+    )
+    run_grace_s: float = Field(default=20.0, description="…which lets it save its state for so long")
+    terraform_grace_s: float = Field(
+        default=60.0, description="how long a running apply may go on at SIGTERM before it gets SIGINT"
+    )
+    slow_poll_s: float = Field(
+        default=15.0, description="held calls look again this often, whatever LISTEN says; 0: never"
+    )
 
     @model_validator(mode="before")
     @classmethod

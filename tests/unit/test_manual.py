@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from lablink.__main__ import COMMANDS, create_app
 from schemas.conditions import CONDITIONS
 from schemas.lab_schema import lab_json_schema
+from schemas.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "deploy/RUNBOOK.md"]
@@ -43,16 +44,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_reference_has_all_that_there_is(site: Path) -> None:
     text = {
         name: (site / name / "index.html").read_text()
-        for name in ("conditions", *map("reference/{}".format, ("lablink-yaml", "commands", "api")))
+        for name in ("conditions", *map("reference/{}".format, ("lablink-yaml", "commands", "api", "environment")))
     }
     schema = lab_json_schema()
     fields = {name for part in (schema, *schema["$defs"].values()) for name in part["properties"]}
     assert not [name for name in fields if f"<code>{name}</code>" not in text["reference/lablink-yaml"]]
     assert not [name for name in CONDITIONS if f'id="{name.lower()}"' not in text["conditions"]]
+    variables = [f"LABLINK_{name.upper()}" for name in Settings.model_fields]
+    assert not [name for name in variables if f"<code>{name}</code>" not in text["reference/environment"]]
+    assert not [name for name, field in Settings.model_fields.items() if not field.description]
     commands = [name for panel in COMMANDS.values() for name in panel]
     assert not [name for name in commands if f"lablink {name}" not in text["reference/commands"]]
     for call in ("POST /api/request_vm", "POST /vm_startup", "PATCH /api/v1/pools/{name}"):
-        assert f"<code>{call}</code>" in text["reference/api"]
+        (part,) = re.findall(rf">{re.escape(call)}<.*?<h[23] ", text["reference/api"] + "<h2 ", re.S)
+        assert part.count("May call it") == 1
+        assert '<span class="p">{</span>' in part  # an example of what it takes or answers
+        assert re.search(r"Errors:</em> 400, ", part)
 
 
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
