@@ -227,6 +227,14 @@ def test_latency_delays_one_action_only(aws: RunningAws, ec2: Any) -> None:
     assert _list(ec2)
 
 
+def test_the_size_of_an_object_is_told_before_it_is_fetched(aws: RunningAws) -> None:
+    s3 = _connect(aws, "s3")
+    s3.create_bucket(Bucket="sizes", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+    s3.put_object(Bucket="sizes", Key="backup", Body=b"12345")
+    assert s3.head_object(Bucket="sizes", Key="backup")["ContentLength"] == 5
+    assert s3.get_object(Bucket="sizes", Key="backup")["Body"].read() == b"12345"
+
+
 def test_run_answers_pending_and_the_next_describe_running(aws: RunningAws, ec2: Any) -> None:
     made = ec2.run_instances(ImageId="ami-any", InstanceType="t3.large", MinCount=1, MaxCount=1)["Instances"][0]
     assert made["State"]["Name"] == "pending"
