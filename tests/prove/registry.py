@@ -55,4 +55,14 @@ PROOFS: tuple[Proof, ...] = (
         at_once=10,
         unit="rounds",
     ),
+    Proof(
+        name="fuzzing",
+        title="Hostile texts",
+        shows="Documents, pasted commands and log lines, mutated at random from a kept collection: nothing but a clear refusal is raised, no command but ours is made, "
+        "no line is lost. What ever failed stays in the collection, and is tried in each run of the tests.",
+        module="tests.property.fuzzing",
+        count=1000,
+        at_once=100,
+        unit="rounds of inputs",
+    ),
 )
