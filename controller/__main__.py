@@ -11,7 +11,7 @@ import anyio
 import structlog
 from pydantic import ValidationError
 
-from controller.actuator import open_actuator
+from controller.actuator import Actuator, open_actuator
 from controller.amis import resolve_pool
 from controller.backups import LOOK_S as BACKUP_LOOK_S
 from controller.backups import back_up_when_due
@@ -60,21 +60,7 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
         world = World(db, lease, settings, ec2, runtime.wake)
         with suppress(NeedsOperator, *UNREACHABLE):  # the handler says it, and tries again
             await follow_credentials(world, cipher)  # before anything asks AWS
-        runtime.handlers = (
-            Handler("reconcile", lambda _: reconcile_once(world), NOTIFIED, lambda: settings.tick_s, keyed=False),
-            Handler("observe", lambda region: observe_cloud(world, region), ("look",), lambda: settings.listing_s),
-            Handler("resolve", lambda pool: resolve_pool(world, pool), ("resolve",)),
-            Handler("actuate", lambda pool: actuate_pool(world, actuator, pool), ("actuate",)),
-            Handler("tags", lambda _: keep_tags(world), (ASSIGNMENT, "tags"), keyed=False),
-            Handler("notify", lambda _: deliver(world), (NOTICE,), lambda: SLOW_S, keyed=False),
-            Handler(
-                "credentials", lambda _: follow_credentials(world, cipher), (CREDENTIALS,), lambda: settings.listing_s
-            ),
-            Handler("backup", lambda _: back_up_when_due(world), (), lambda: BACKUP_LOOK_S, keyed=False),
-            Handler("metric", lambda _: send_metric(world), (), lambda: SEND_S, keyed=False),
-            Handler("bases", lambda _: look_at_bases(world, actuator), (), lambda: settings.base_look_s, keyed=False),
-            Handler("prices", lambda _: refresh_prices(world), (), lambda: LOOK_S),
-        )
+        runtime.handlers = make_handlers(world, actuator, cipher)
         async with anyio.create_task_group() as group:
             group.start_soon(runtime.run)
             group.start_soon(listen, settings.database_dsn, (*NOTIFIED, NOTICE, CREDENTIALS, ASSIGNMENT), runtime.wake)
@@ -83,6 +69,24 @@ async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) 
             await stopping.wait()
             await runtime.drain(settings.terraform_grace_s)
             group.cancel_scope.cancel()
+
+
+def make_handlers(world: World, actuator: Actuator, cipher: Cipher) -> tuple[Handler, ...]:
+    """What a leading controller does, and what wakes each part of it."""
+    settings = world.settings
+    return (
+        Handler("reconcile", lambda _: reconcile_once(world), NOTIFIED, lambda: settings.tick_s, keyed=False),
+        Handler("observe", lambda region: observe_cloud(world, region), ("look",), lambda: settings.listing_s),
+        Handler("resolve", lambda pool: resolve_pool(world, pool), ("resolve",)),
+        Handler("actuate", lambda pool: actuate_pool(world, actuator, pool), ("actuate",)),
+        Handler("tags", lambda _: keep_tags(world), (ASSIGNMENT, "tags"), keyed=False),
+        Handler("notify", lambda _: deliver(world), (NOTICE,), lambda: SLOW_S, keyed=False),
+        Handler("credentials", lambda _: follow_credentials(world, cipher), (CREDENTIALS,), lambda: settings.listing_s),
+        Handler("backup", lambda _: back_up_when_due(world), (), lambda: BACKUP_LOOK_S, keyed=False),
+        Handler("metric", lambda _: send_metric(world), (), lambda: SEND_S, keyed=False),
+        Handler("bases", lambda _: look_at_bases(world, actuator), (), lambda: settings.base_look_s, keyed=False),
+        Handler("prices", lambda _: refresh_prices(world), (), lambda: LOOK_S),
+    )
 
 
 async def _wait_for_signal(stopping: anyio.Event) -> None:

@@ -6,7 +6,6 @@ in which it can end; one that could not be closed (no database, `kill -9`) is cl
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from controller.progress import Progress
 from controller.record import Closing, close_run, open_workspace
 from controller.result import FAILED, INTERRUPTED, REFUSED, SUCCEEDED, Job, Result
 from controller.s3_states import release_dead_s3_lock
-from controller.terraform import Command, Finished, Tether, put_keys, run_terraform
+from controller.terraform import Command, Finished, Tether, put_keys
 from controller.workspace import Workspace
 from store.db import UNREACHABLE
 from store.lease import LeaseLost, fenced
@@ -47,9 +46,8 @@ async def apply_job(actuator: Actuator, job: Job) -> Result:
         actuator.slots.terraforms,
     ):
         pace = actuator.terraform.pace
-        until = (
-            time.monotonic() + pace.ttl_s
-        )  # before the database's clock is read: the guard is never later than the row
+        # Before the database's clock is read: the guard is never later than the row.
+        until = anyio.current_time() + pace.ttl_s
         async with fenced(actuator.db, actuator.lease) as conn:
             await release_dead_lock(conn, job.place.state_key)
             run_id = await start_run(conn, job.place.state_key, job.place.pool, actuator.lease.token, pace.ttl_s)
@@ -184,7 +182,7 @@ class _Run:
         terraform = replace(self.actuator.terraform, environment=put_keys(self.actuator.terraform.environment, keys))
         limit_s = pace.apply_s if arguments[0] == "apply" else pace.plan_s
         command = Command(arguments, folder or self.workspace.folder, environment, limit_s)
-        finished = await run_terraform(terraform, command, self.tether, on_message)
+        finished = await terraform.run(command, self.tether, on_message)
         self._keep(finished, keep)
         if finished.succeeded:
             return finished
@@ -222,7 +220,7 @@ class _Run:
         pace = self.actuator.terraform.pace
         while True:
             await anyio.sleep(pace.renew_s)
-            until = time.monotonic() + pace.ttl_s
+            until = anyio.current_time() + pace.ttl_s
             try:
                 with anyio.CancelScope(shield=True):  # a cancelled statement would cost its connection
                     async with fenced(self.actuator.db, self.actuator.lease) as conn:

@@ -5,7 +5,6 @@ Called by `controller.__main__`; everything that acts runs inside `lead`, so tha
 
 import os
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
@@ -65,14 +64,14 @@ async def _try_to_take(db: Db, holder: str, ttl_s: float) -> Lease | None:
 
 async def _renew(db: Db, lease: Lease, ttl_s: float) -> None:
     """Renew three times in a lifetime; a database that stays away for a lifetime costs the lease."""
-    good_until = time.monotonic() + ttl_s
+    good_until = anyio.current_time() + ttl_s
     while True:
-        await anyio.sleep(max(0.0, min(ttl_s / 3, good_until - time.monotonic())))
-        asked_at = time.monotonic()
+        await anyio.sleep(max(0.0, min(ttl_s / 3, good_until - anyio.current_time())))
+        asked_at = anyio.current_time()
         try:
             with anyio.fail_after(max(0.1, good_until - asked_at)):
                 await renew_lease(db, lease, ttl_s)
             good_until = asked_at + ttl_s
         except (*UNREACHABLE, TimeoutError) as error:
-            if time.monotonic() >= good_until:
+            if anyio.current_time() >= good_until:
                 raise LeaseLost("the lease could not be renewed in time: the database cannot be reached") from error

@@ -90,6 +90,12 @@ class Terraform:
         """The path of the binary, or None when there is none."""
         return which(self.binary, path=self.environment.get("PATH", os.defpath))
 
+    async def run(
+        self, command: "Command", tether: "Tether", on_message: Callable[[Mapping[str, Any]], None] | None = None
+    ) -> "Finished":
+        """Run one command to its end. When cancelled, Terraform gets SIGINT and is waited for before the cancellation goes on."""
+        return await _run(self, command, tether, on_message)
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -149,7 +155,7 @@ class Tether:
     _guard: ByteSendStream | None = field(default=None, repr=False)
 
     async def extend(self, until: float) -> None:
-        """`until` is an instant of the monotonic clock, the same for all processes of a machine."""
+        """`until` is an instant of the event loop's clock, which is the monotonic one, the same for all processes of a machine."""
         self.until = until
         await self._tell(f"{until}\n")
 
@@ -170,13 +176,9 @@ class Tether:
             await self.stop()
 
 
-async def run_terraform(
-    terraform: Terraform,
-    command: Command,
-    tether: Tether,
-    on_message: Callable[[Mapping[str, Any]], None] | None = None,
+async def _run(
+    terraform: Terraform, command: Command, tether: Tether, on_message: Callable[[Mapping[str, Any]], None] | None
 ) -> Finished:
-    """Run one command to its end. When cancelled, Terraform gets SIGINT and is waited for before the cancellation goes on."""
     arguments = (
         str(tether.until),
         str(command.limit_s),

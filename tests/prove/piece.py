@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -52,6 +53,7 @@ def live_all(module: str, seeds: Iterable[int], live: Callable[[int], Lived]) ->
         try:
             lived = live(seed)
         except Exception as error:
+            sys.stderr.write(traceback.format_exc())
             lived = Lived([f"{type(error).__name__}: {error}"], {})
         tally.add(lived.figures)
         if lived.faults:

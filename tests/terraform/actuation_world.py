@@ -2,10 +2,10 @@
 
 import json
 import os
+import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -118,7 +118,7 @@ class ActuationWorld:
         """A whole listing, merged into the record."""
         async with self.db.connection() as conn:
             deployment = await read_deployment(conn)
-        taken_at = datetime.now(UTC)
+        taken_at = deployment.read_at
         seen = await self.actuator.ec2.list_instances(REGION, deployment.id)
         async with transaction(self.db) as conn:
             await merge_listing(conn, REGION, taken_at, seen)
@@ -169,6 +169,11 @@ class ActuationWorld:
     def end_faults(self) -> None:
         urlopen(Request(f"{self.aws.fault_url}/faults", method="DELETE"), timeout=10).close()
 
+    def kill_terraform(self) -> None:
+        """kill -9 of the Terraform that works for this world, if one does."""
+        if pid := find_terraform(self.actuator.work_dir):
+            os.kill(pid, signal.SIGKILL)
+
     def leave_shared_templates(self) -> None:
         """Before anything has run: this world initialises its modules itself, in its own work folder."""
         (self.actuator.work_dir / "modules").unlink()
@@ -177,6 +182,17 @@ class ActuationWorld:
         """Files below the work folder that would hold tokens."""
         words = ("tfvars", "tfplan", "errored")
         return [path for path in self.actuator.work_dir.rglob("*") if any(word in path.name for word in words)]
+
+
+def find_terraform(folder: Path) -> int | None:
+    """The pid of the terraform that applies below a folder; its guard is a Python."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            applies = entry.name.isdigit() and b"apply" in (entry / "cmdline").read_bytes()
+            below = applies and (entry / "cwd").resolve().is_relative_to(folder)
+            if below and (entry / "exe").resolve().name.startswith(("terraform", "tofu")):
+                return int(entry.name)
+    return None
 
 
 def cloud_environment(aws: RunningAws, provider: ReattachServer) -> dict[str, str]:

@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,7 +18,7 @@ from sandbox.aws import RunningAws
 from sandbox.aws_provider.serve import ReattachServer
 from schemas.vm import Phase
 from store.lease import release_lease, take_lease
-from tests.terraform.actuation_world import ROOT, ActuationWorld, cloud_environment
+from tests.terraform.actuation_world import ROOT, ActuationWorld, cloud_environment, find_terraform
 
 pytestmark = pytest.mark.anyio
 
@@ -37,17 +36,6 @@ def slow(world: ActuationWorld) -> ActuationWorld:
     world.fault(latency={"RunInstances": LATE_S})
     world.actuator = replace(world.actuator, slots=Slots(most_creates=2), settle_s=SETTLE_S)
     return world
-
-
-def find_terraform(folder: Path) -> int | None:
-    """The pid of the terraform that works below a folder; its guard is a Python."""
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):  # it has ended meanwhile
-            applies = entry.name.isdigit() and b"apply" in (entry / "cmdline").read_bytes()
-            below = applies and (entry / "cwd").resolve().is_relative_to(folder)
-            if below and (entry / "exe").resolve().name.startswith(("terraform", "tofu")):
-                return int(entry.name)
-    return None
 
 
 async def wait_for_part(world: ActuationWorld, least: int) -> None:
