@@ -38,7 +38,7 @@ class Checks:
     promised: dict[str, str] = field(default_factory=dict)  # people who were told that they have a place, and its id
     applying: Counter[str] = field(default_factory=Counter)
 
-    def _read(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+    def read(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         return self.conn.execute(sql.encode(), params).fetchall()
 
     # -- while it goes on -------------------------------------------------------------------------
@@ -48,7 +48,7 @@ class Checks:
         twins = [one for one in self.cloud.existing() if one.hostname == made.hostname]
         if twins:
             stage.blame(f"{made.hostname} is launched although {twins[0].instance_id} exists under that name")
-        rows = self._read(ROW, made.hostname)
+        rows = self.read(ROW, made.hostname)
         if not rows or rows[0][0] == "gone":
             stage.blame(f"{made.hostname} is launched and is no row")
         pool = made.tags["lablink:pool"]
@@ -68,7 +68,7 @@ class Checks:
         return most
 
     def ending(self, one: Instance, by: str) -> None:
-        for _phase, instance_id, email in self._read(ROW, one.hostname):
+        for _phase, instance_id, email in self.read(ROW, one.hostname):
             if email and instance_id == one.instance_id:
                 self.cloud.stage.blame(f"{one.hostname} is ended by {by} although {email} has it")
 
@@ -79,7 +79,7 @@ class Checks:
         for change in changes:
             hostname = (ADDRESS.fullmatch(change["address"]) or ("", "", "", None))[3]
             if change["type"] == "aws_instance" and change["change"]["actions"] == ["delete"]:
-                (row,) = self._read(ROW, hostname) or [("no row", None, None)]
+                (row,) = self.read(ROW, hostname) or [("no row", None, None)]
                 if row[0] not in ("draining", "lost", "gone"):
                     self.cloud.stage.blame(f"Terraform deletes {hostname}, which is {row[0]}")
 
@@ -90,15 +90,15 @@ class Checks:
 
     def look(self) -> None:
         """What has to hold in every committed state of the database."""
-        for (subject,) in self._read(TORN):
+        for (subject,) in self.read(TORN):
             self.cloud.stage.blame(f"seat and assignment of {subject} do not agree")
-        for (state_key,) in self._read(OPEN_RUNS):
+        for (state_key,) in self.read(OPEN_RUNS):
             self.cloud.stage.blame(f"two open runs of {state_key}")
-        known = {str(row[0]): row[1] for row in self._read("SELECT id, email FROM assignment")}
+        known = {str(row[0]): row[1] for row in self.read("SELECT id, email FROM assignment")}
         for email, promised in self.promised.items():
             if known.get(promised) != email:
                 self.cloud.stage.blame(f"the place that {email} was told of is not in the record")
-        texts = {row[0]: row[1] for row in self._read("SELECT version, yaml FROM desired_version")}
+        texts = {row[0]: row[1] for row in self.read("SELECT version, yaml FROM desired_version")}
         for version, text in self.versions.items():
             if texts.get(version) != text:
                 self.cloud.stage.blame(f"version {version}, which was accepted, is not in the record")
@@ -108,7 +108,7 @@ class Checks:
     def find_unrest(self) -> list[str]:
         """What is not yet as it is declared; nothing: the fleet is at rest."""
         (_, lab), found = self.declared[-1], []
-        rows = self._read("SELECT hostname, pool, phase, in_state, instance_id FROM vm WHERE phase <> 'gone'")
+        rows = self.read("SELECT hostname, pool, phase, in_state, instance_id FROM vm WHERE phase <> 'gone'")
         ids = {row[4]: row[0] for row in rows}
         strange = [one for one in self.cloud.existing() if ids.get(one.instance_id) != one.hostname]
         found += [f"{one.instance_id} ({one.hostname}) is no row's instance" for one in strange]
@@ -125,13 +125,13 @@ class Checks:
             if not least <= counted[name] <= most:
                 found.append(f"{name} has {counted[name]} VMs instead of {least} to {most}")
         found += [
-            f"a run of {row[0]} is open" for row in self._read("SELECT state_key FROM run WHERE ended_at IS NULL")
+            f"a run of {row[0]} is open" for row in self.read("SELECT state_key FROM run WHERE ended_at IS NULL")
         ]
         behind = "SELECT name FROM pool WHERE NOT removed AND observed_generation < generation"
-        return found + [f"{row[0]} is not observed" for row in self._read(behind)]
+        return found + [f"{row[0]} is not observed" for row in self.read(behind)]
 
     def count_runs(self) -> int:
-        return int(self._read("SELECT count(*) FROM run")[0][0])
+        return int(self.read("SELECT count(*) FROM run")[0][0])
 
     def describe(self) -> list[str]:
         """What the record says, for who looks into a seed."""
@@ -139,13 +139,13 @@ class Checks:
                    FROM vm v LEFT JOIN vm_heard h USING (hostname) LEFT JOIN seat s USING (hostname) WHERE v.phase <> 'gone'"""
         asked = "SELECT name, conditions, batch, failures, failed_at FROM pool"
         events = "SELECT at, subject, reason, message FROM event ORDER BY id DESC LIMIT 25"
-        return [str(row) for sql in (vms, asked, events) for row in self._read(sql)]
+        return [str(row) for sql in (vms, asked, events) for row in self.read(sql)]
 
     def find_called(self) -> list[str]:
         """Conditions by which a person has been called, who alone can go on."""
         sql = """SELECT name, c.key FROM pool, jsonb_each(conditions) c WHERE (c.value->>'status')::bool
                     AND c.key IN ('TooManyUnhealthy', 'FleetSuspect', 'UpdateStalled', 'Stalled') ORDER BY 1, 2"""
-        return [f"{name}: {kind}" for name, kind in self._read(sql)]
+        return [f"{name}: {kind}" for name, kind in self.read(sql)]
 
 
 def _bounds(lab: Lab, pool: str) -> tuple[int, int]:

@@ -83,7 +83,7 @@ class Controllers:
         try:
             with anyio.CancelScope() as process.scope:
                 db = SimDb(self.base, process).as_db()
-                await stand_by(db, self._settings().lease_ttl_s, partial(self._lead, process), anyio.Event())
+                await stand_by(db, self._settings(process).lease_ttl_s, partial(self._lead, process), anyio.Event())
         except BaseException as ended:
             if not process.dead:
                 raise
@@ -95,7 +95,7 @@ class Controllers:
     async def _lead(self, process: Process, lease: Lease) -> None:
         """As `controller.__main__.lead`, but for what it listens to."""
         self.stage.note(f"{process.name} leads with token {lease.token}")
-        runtime, settings, db = Runtime(), self._settings(), SimDb(self.base, process).as_db()
+        runtime, settings, db = Runtime(), self._settings(process), SimDb(self.base, process).as_db()
         cipher = Cipher.of(settings)
         ec2 = SimEc2(cloud=self.cloud, process=process)
         actuator = self.make_actuator(process, lease, ec2)
@@ -115,14 +115,15 @@ class Controllers:
             finally:
                 self.wakes.pop(process.name, None)
 
-    def _settings(self) -> Settings:
+    def _settings(self, process: Process) -> Settings:
+        """Each on a host of its own, where those that follow one another under a name find its files."""
         return Settings(
-            database_dsn="", deployment_secret="secret", encryption_key=KEY, work_dir=self.folder, modules_dir=MODULES,
+            database_dsn="", deployment_secret="secret", encryption_key=KEY, work_dir=self.folder / process.name.partition(".")[0], modules_dir=MODULES,
             tick_s=30.0, listing_s=60.0, busy_listing_s=20.0,
         )  # fmt: skip
 
     def make_actuator(self, process: Process, lease: Lease, ec2: SimEc2) -> Actuator:
-        settings = self._settings()
+        settings = self._settings(process)
         db, cipher = SimDb(self.base, process).as_db(), Cipher.of(settings)
         states = StateServer(db, cipher, 1)
         terraform = SimTerraform(

@@ -189,7 +189,7 @@ def live_through(seed: int, dsn: str) -> Stage:
     with (
         tempfile.TemporaryDirectory(prefix="lablink-sim-") as folder,
         open_connections(dsn) as (conns, listener),
-        _hear_the_log(stage),
+        hear_the_log(stage),
     ):
         run_virtually(partial(_live, Database(stage, conns, listener), Path(folder)))
     return stage
@@ -207,7 +207,7 @@ async def _live(base: Database, folder: Path) -> None:
 
 
 @contextmanager
-def _hear_the_log(stage: Stage) -> Iterator[None]:
+def hear_the_log(stage: Stage) -> Iterator[None]:
     """What the program logs is counted, not written; an error that nobody expected is blamed."""
 
     def hear(_logger: Any, level: str, event: Mapping[str, Any]) -> Any:

@@ -81,14 +81,31 @@ class _Work:
 
     async def live(self) -> None:
         try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._guard, group.cancel_scope)
+                await self._obey()
+                group.cancel_scope.cancel()
+        finally:
+            self.done.set()
+
+    async def _guard(self, scope: anyio.CancelScope) -> None:
+        """SIGKILL some time after SIGINT, whatever Terraform waits for: its state is unsaved then, and its lock stays."""
+        while not self.why():
+            await anyio.sleep(1)
+        await anyio.sleep(self.terraform.pace.grace_s)
+        self.code = self.why()
+        scope.cancel()
+
+    async def _obey(self) -> None:
+        try:
             await anyio.sleep(self.stage.chance.uniform(0.2, 1.5))
             await getattr(self, f"_{self.command.arguments[0]}")()
         except Failed as failed:
             self._fail(failed)
+        except OSError as error:  # whoever comes after a dead controller tidies up
+            self._fail(Failed(f"Failed to read file: {error.strerror}"))
         except Unreachable as error:
             self._fail(Failed(f"Failed to load or save state: {error}"))
-        finally:
-            self.done.set()
 
     def _fail(self, failed: Failed) -> None:
         self.say(failed.diagnostic)
@@ -164,10 +181,8 @@ class _Work:
         try:
             await self._change_all(backend, changes, plan)
             if (code := self.why()) and (code > 128 or self.stage.chance.random() < 0.3):
-                await anyio.sleep(self.terraform.pace.grace_s)  # it does not end: SIGKILL, state unsaved, lock kept
                 self.stage.note(f"the Terraform of {backend.state_key} is killed")
-                self.code = code
-                return
+                await anyio.sleep_forever()
             await self._save(backend, state, changes)
             await backend.unlock()
         finally:
