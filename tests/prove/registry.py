@@ -65,4 +65,24 @@ PROOFS: tuple[Proof, ...] = (
         at_once=100,
         unit="rounds of inputs",
     ),
+    Proof(
+        name="simulation",
+        title="Simulated lives",
+        shows="The controller's own loops, on a real PostgreSQL, with a simulated AWS and Terraform and a virtual clock: capacity refusals, "
+        "throttling, partial applies, stale and short listings, lost, late and doubled wake-ups, clock jumps, database fail-overs, "
+        "controllers that are stopped or killed at any side effect. The promises are checked at each step, then trouble ends and rest has to come.",
+        module="tests.simulation.life",
+        count=2000,
+        at_once=20,
+        unit="seeds",
+    ),
+    Proof(
+        name="mutation",
+        title="Mutation testing of the policy",
+        shows="Each small wrong change of `controller/decide` (a comparison turned, a number off by one, a statement left out) has to fail a test.",
+        module="tests.prove.mutation",
+        count=2100,
+        at_once=100,
+        unit="mutants",
+    ),
 )

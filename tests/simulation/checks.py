@@ -124,9 +124,7 @@ class Checks:
             least, most = _bounds(lab, name)
             if not least <= counted[name] <= most:
                 found.append(f"{name} has {counted[name]} VMs instead of {least} to {most}")
-        found += [
-            f"a run of {row[0]} is open" for row in self.read("SELECT state_key FROM run WHERE ended_at IS NULL")
-        ]
+        found += [f"a run of {row[0]} is open" for row in self.read("SELECT state_key FROM run WHERE ended_at IS NULL")]
         behind = "SELECT name FROM pool WHERE NOT removed AND observed_generation < generation"
         return found + [f"{row[0]} is not observed" for row in self.read(behind)]
 
