@@ -151,7 +151,7 @@ class Vm:
         body = {"in_use": False, "renewal_key": hashlib.sha256(self.key.encode()).hexdigest()}
         while True:
             try:
-                answer = await self._post(next(urls), f"/api/v1/client/{self.hostname}/heartbeat", body)
+                answer = await self.post(next(urls), f"/api/v1/client/{self.hostname}/heartbeat", body)
                 if answer.status_code == 200:
                     return
             except httpx.HTTPError:
@@ -161,7 +161,7 @@ class Vm:
     async def _turn(self, url: str) -> None:
         known = await self._get(url)
         if known.status_code == 401:
-            answer = await self._post(url, f"/api/v1/client/{self.hostname}/renew", {"key": self.key})
+            answer = await self.post(url, f"/api/v1/client/{self.hostname}/renew", {"key": self.key})
             if answer.status_code == 200:
                 self.version += 1
                 if answer.json()["token"] != self.token:
@@ -173,7 +173,7 @@ class Vm:
 
     async def _hold(self, url: str) -> None:
         held = self.around.history.begin("told", self.hostname)
-        answer = await self._post(url, "/vm_startup", {"hostname": self.hostname}, HELD)
+        answer = await self.post(url, "/vm_startup", {"hostname": self.hostname}, HELD)
         if answer.status_code != 200:
             return
         said = answer.json()
@@ -191,7 +191,7 @@ class Vm:
         headers = {"Authorization": f"Bearer {self.token}"}
         return await self.around.http.get(f"{url}/api/v1/client/{self.hostname}", headers=headers, timeout=CALL_S)
 
-    async def _post(self, url: str, path: str, body: Any, timeout: Any = CALL_S) -> httpx.Response:
+    async def post(self, url: str, path: str, body: Any, timeout: Any = CALL_S) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"}
         return await self.around.http.post(url + path, json=body, headers=headers, timeout=timeout)
 
@@ -206,10 +206,10 @@ class Shipper:
     stored: set[str] = field(default_factory=set)
     sent: set[str] = field(default_factory=set)
 
-    async def ship(self, lines: int = 5) -> None:
-        """One event of the Lambda."""
+    async def ship(self, lines: int = 5, days_ago: int = 0) -> None:
+        """One event of the Lambda, of lines from then."""
         ids = [f"{self.hostname}-{secrets.token_hex(6)}" for _ in range(lines)]
-        now = int(time.time() * 1000)
+        now = int((time.time() - days_ago * 86_400) * 1000)
         events = [{"id": one, "timestamp": now + n, "message": f"line {one}"} for n, one in enumerate(ids)]
         body = json.dumps({"log_group": "nemesis", "log_stream": self.hostname, "events": events})
         self.sent.update(ids)

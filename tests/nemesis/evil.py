@@ -15,9 +15,10 @@ import anyio
 from anyio import to_thread
 
 from tests.api.silent_proxy import SilentProxy
-from tests.nemesis.boundaries import kill_postgres
+from tests.nemesis.boundaries import find_terraforms, kill_postgres
 from tests.nemesis.site import LOOK_S, Site
 
+WORK_S = 5.0
 LEADER = "SELECT holder, token, expires_at > now() AS leads FROM lease"
 
 
@@ -32,13 +33,19 @@ class Evil:
     done: list[str] = field(default_factory=list)
 
     async def act(self, number: int) -> None:
-        """One thing, each in its turn; every other time to who leads, else to anybody."""
+        """One thing, each in its turn; every other one to who leads, while a Terraform works if there is one soon, else to anybody."""
         kind = [*ACTS][number % len(ACTS)]
         name = self.chance.choice([*self.proxies])
-        if number // len(ACTS) % 2 == 0:
+        if number % 2 == 0:
+            with anyio.move_on_after(WORK_S):
+                await self._see_work()
             name = await to_thread.run_sync(self.find_leader)
         self.done.append(f"{kind} {name if kind != 'database' else ''}".strip())
         await ACTS[kind](self, name)
+
+    async def _see_work(self) -> None:
+        while not await to_thread.run_sync(find_terraforms, str(self.site.folder)):
+            await anyio.sleep(LOOK_S)
 
     def find_leader(self) -> str:
         """The name of the controller that has the lease, or had it last."""

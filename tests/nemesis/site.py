@@ -140,7 +140,7 @@ class Site:
         return f"http://127.0.0.1:{self.ports[name]}"
 
     def declare(self, size: int) -> None:
-        """As an editor writes the file; without a size that would overwrite what the API was told since."""
+        """As an editor writes the file: a new one in the place of the old."""
         draft = self.folder / "draft"
         draft.write_text(DOCUMENT.format(user=ADMIN[0], hash=HASH, size=size))
         draft.rename(self.lab.file)

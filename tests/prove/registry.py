@@ -85,4 +85,14 @@ PROOFS: tuple[Proof, ...] = (
         at_once=100,
         unit="mutants",
     ),
+    Proof(
+        name="endurance",
+        title="Endurance",
+        shows="A day in half an hour under full load: people, reports, pages, lines of logs that are up to eleven days old, sizes that change, days of logs that are made and dropped, "
+        "logs that are turned. Memory, files, threads, tasks and connections of each program stay level (the slope of their quietest moments).",
+        module="tests.nemesis.endurance",
+        count=30,
+        at_once=30,
+        unit="minutes",
+    ),
 )
