@@ -26,6 +26,7 @@ from lablink.ports import check_port
 from sandbox.options import BootSeconds, Options
 from schemas.lab_schema import render_lab_schema
 from schemas.settings import Settings
+from store.log import redact, set_up_log
 from store.migrate import migrate as migrate_database
 
 MIN_PASSWORD = 8
@@ -109,11 +110,13 @@ def serve() -> None:
 
 
 async def _serve() -> None:
+    set_up_log()
     async with hold_postgres(os.environ.get("LABLINK_POSTGRES_DIR")):
         fetch = await fetch_password(
             os.environ.get("LABLINK_DATABASE_SECRET"), Path(os.environ.get("LABLINK_KEYS", "."))
         )
         settings = read_settings()
+        redact.learn(settings)
         check_port(settings.host, settings.port, "set another one in LABLINK_PORT")
         await to_thread.run_sync(_migrate, settings)
         async with anyio.create_task_group() as beside:

@@ -3,13 +3,10 @@
 Used by `sandbox.up` alone; also sets up the sandbox's own process.
 """
 
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import structlog
 
 from api.open_files import allow_many_files
 from lablink.beside import find_part
@@ -17,6 +14,7 @@ from sandbox.folder import Folder
 from sandbox.options import Options
 from sandbox.outside import Outside
 from schemas.lab import Lab
+from store.log import set_up_log
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,15 +91,5 @@ def prepare_process(log: Path) -> None:
     """This process is the sandbox's alone: no AWS settings of the person, warnings into a file, files enough to open."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
-    stream = log.open("a", buffering=1)
-    structlog.configure(
-        processors=[
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(stream),
-    )
-    logging.basicConfig(stream=stream, level=logging.WARNING)
+    set_up_log(log.open("a", buffering=1))
     allow_many_files()

@@ -1,6 +1,6 @@
 """The log of a process: lines on stderr, as JSON where `LABLINK_LOG=json` says so, else to be read by people; secrets are taken out of each.
 
-Called once by each program. What a task binds with `structlog.contextvars` (the turn of a handler, a request) stands on each of its lines.
+Called once by each program (API, controller, `lablink serve`, the sandbox). What a task binds with `structlog.contextvars` (the turn of a handler, a request) stands on each of its lines.
 """
 
 import logging
@@ -67,29 +67,36 @@ class PatientStderr:
         with suppress(OSError):
             sys.stderr.flush()
 
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
 
 redact = Redact()
 
 
-def set_up_log() -> None:
-    """Before anything else. Tracebacks come without the values of variables: those may be PINs, codes, passwords and keys."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            redact,
-            _choose_renderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, PatientStderr())),
+def set_up_log(stream: TextIO | None = None) -> None:
+    """Before anything else; into standard error, where no stream is given. Tracebacks come without the values of variables: those may be
+    PINs, codes, passwords and keys. What libraries say by `logging` goes the same way."""
+    stream = stream or cast(TextIO, PatientStderr())
+    marks: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.add_log_level,
+    ]
+    end = [structlog.processors.format_exc_info, redact, _choose_renderer(stream)]
+    structlog.configure(processors=[*marks, *end], logger_factory=structlog.PrintLoggerFactory(stream))
+    theirs = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*marks, structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
     )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(theirs)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
-def _choose_renderer() -> Any:
+def _choose_renderer(stream: TextIO) -> Any:
     if os.environ.get("LABLINK_LOG") == "json":
         return structlog.processors.JSONRenderer(ensure_ascii=False)
-    if sys.stderr.isatty():
+    if stream.isatty():
         return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     return structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"])

@@ -9,6 +9,8 @@ import pytest
 
 SECRET = "a-deployment-secret-of-32-letters"
 PROGRAM = """
+import logging
+
 import structlog
 from store.log import redact, set_up_log
 from schemas.settings import Settings
@@ -21,6 +23,12 @@ try:
     raise ValueError({text!r})
 except ValueError:
     structlog.get_logger().exception("failed")
+with structlog.contextvars.bound_contextvars(request=8):
+    logging.getLogger("botocore.auth").warning("a library says %s", {text!r})
+try:
+    raise ValueError({text!r})
+except ValueError:
+    logging.getLogger("asyncio").exception("a library failed")
 """
 
 
@@ -42,10 +50,16 @@ def lines_of(text: str, **environment: str) -> list[str]:
 
 
 def test_json_has_a_line_for_each_and_what_the_task_bound() -> None:
-    said, failed = map(json.loads, lines_of("nothing secret", LABLINK_LOG="json"))
+    said, failed, *theirs = map(json.loads, lines_of("nothing secret", LABLINK_LOG="json"))
     assert {"turn": 7, "handler": "observe", "level": "warning", "event": "said", "number": 3}.items() <= said.items()
     assert said["inner"] == {"list": ["nothing secret"]}
     assert failed["event"] == "failed"
+    assert "ValueError: nothing secret" in failed["exception"]
+    said, failed = theirs
+    expected = {"event": "a library says nothing secret", "level": "warning", "logger": "botocore.auth", "request": 8}
+    assert expected.items() <= said.items()
+    assert said["timestamp"].endswith("Z")
+    assert (failed["event"], failed["level"]) == ("a library failed", "error")
     assert "ValueError: nothing secret" in failed["exception"]
 
 
@@ -73,4 +87,5 @@ def test_no_secret_gets_through(text: str, secret: str, form: str) -> None:
     lines = "\n".join(lines_of(text, LABLINK_LOG=form))
     assert "said" in lines
     assert "failed" in lines
+    assert "a library says" in lines
     assert secret not in lines
