@@ -43,27 +43,27 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], spare: Se
 
 
 def make_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], spare: Sequence[str] = ()) -> Table:
-    """For a terminal. One that is too narrow loses the `spare` columns, the first named first; then the last column is folded."""
+    """For a terminal. One that is too narrow loses the `spare` columns, the first named first; then the last column is folded, then all are."""
     cells = [[_cell(value) for value in row] for row in rows]
-    shown = _fitting(columns, cells, spare, Console().width)
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    widths[-1] = min(widths[-1], LAST_WIDTH)
+    shown, width = list(range(len(columns))), Console().width
+    for name in spare:
+        if _fits(widths, shown, width):
+            break
+        shown.remove(columns.index(name))
+    whole = _fits(widths, shown, width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index in shown:
-        table.add_column(columns[index], overflow="fold", no_wrap=index != shown[-1])
+        table.add_column(columns[index], overflow="fold", no_wrap=whole and index != shown[-1])
     for row in cells:
         table.add_row(*(Text(row[index]) for index in shown))
     return table
 
 
-def _fitting(columns: Sequence[str], cells: list[list[str]], spare: Sequence[str], width: int) -> list[int]:
-    """Places of the columns that fit beside each other, two blanks between them."""
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    shown = list(range(len(columns)))
-    widths[-1] = min(widths[-1], LAST_WIDTH)
-    for name in spare:
-        if sum(widths[index] + 2 for index in shown) - 2 <= width:
-            break
-        shown.remove(columns.index(name))
-    return shown
+def _fits(widths: Sequence[int], shown: Sequence[int], width: int) -> bool:
+    """Beside each other, two blanks between them."""
+    return sum(widths[index] + 2 for index in shown) - 2 <= width
 
 
 def print_diff(text: str) -> None:

@@ -98,9 +98,12 @@ COLUMNS = (
 )
 
 
+SPARE = ("refused", "at once", "most", "VMs made", "95 %", "used")
+
+
 def show_report(report: dict[str, Any]) -> None:
     """The figures of each pool, the seats that were due, and how the pool fared over time."""
-    print_table(COLUMNS, [_row(pool) for pool in report["pools"]])
+    print_table(COLUMNS, [_row(pool) for pool in report["pools"]], SPARE)
     print_line(
         f"In all ${report['usd']:,.2f} with the allocator, over {report['plan']['days']:g} days (seed {report['plan']['seed']})."
     )

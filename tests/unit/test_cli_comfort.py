@@ -65,6 +65,13 @@ def test_a_wide_terminal_shows_every_column() -> None:
     assert {"hostname", "bucket", "reason"} <= set(narrow)
 
 
+def test_what_cannot_fit_is_folded_and_nothing_of_it_lost() -> None:
+    names = ("first", "second", "third")
+    words = dict(zip(names, ("a" * 20, "b" * 20, "c" * 20), strict=True))
+    shown = "".join(draw(names, words, (), 30))
+    assert [shown.count(letter) for letter in "abc"] == [20, 20, 20 + 1]  # a c in "second"
+
+
 def on_a_terminal(*words: str, **environment: str) -> str:
     """What a person sees of `lablink WORDS`, who has a terminal of 80 columns."""
     here, there = pty.openpty()
