@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "costs": "money:costs",
         "notify": "notify:notify",
         "simulate": "simulate:simulate",
+        "diagram": "diagram:diagram",
     },
     "Change": {
         "scale": "fleet:scale",
