@@ -1,21 +1,17 @@
 """The manual's pages about the API: each call with who may, what it takes, what it answers and how it refuses; and the models. Used by `manual.py`."""
 
-import base64
 import json
 from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-from psycopg_pool import AsyncConnectionPool
 from pydantic_core import to_jsonable_python
 from wording import cell, fields, text, value
 
-from api.app import create_app
 from api.openapi import ERRORS
-from schemas.settings import Settings
+from pictures.calls import METHODS, make_api
 
-METHODS = ("get", "post", "put", "patch", "delete")
 DEEPEST = 6
 """Models within models that an example shows."""
 FORM = "application/x-www-form-urlencoded"
@@ -30,15 +26,12 @@ LINKED = "models.md#"
 @cache
 def describe_api() -> dict[str, Any]:
     """The OpenAPI document of an API that nobody has started."""
-    key = base64.b64encode(bytes(32)).decode()
-    settings = Settings(database_dsn="", deployment_secret="of nobody", encryption_key=key)  # noqa: S106
-    described = create_app(settings, AsyncConnectionPool("", open=False)).openapi_schema.to_schema()
-    return dict(to_jsonable_python(described))
+    return dict(to_jsonable_python(make_api().openapi_schema.to_schema()))
 
 
 def write_calls() -> Iterator[str]:
     document = describe_api()
-    yield from ("# The API", "")
+    yield from ("# The API", "", "[![Every call by who makes it](../pictures/api.svg)](../pictures/api.svg)", "")
     yield "A running LabLink has the same at `/schema`, to be tried. Bodies and answers are JSON where nothing else is said, instants RFC 3339 in UTC. Lists come in pages: "
     yield '`limit` says how many, and `next` of an answer is the cursor of the page after it. Every error is `{"error": "<what happened and what to do>"}`:'
     yield from (

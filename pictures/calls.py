@@ -65,7 +65,9 @@ def _list_pages(app: Litestar) -> Iterator[Card]:
         if isinstance(handler, HTTPRouteHandler) and handler.include_in_schema is False
         for method in sorted({str(one) for one in handler.http_methods} - {"OPTIONS", "HEAD"})
     ]
-    yield from _split("pages", "Pages, which no OpenAPI document has.", sorted(rows, key=lambda row: (row.cells[1], row.cells[0])))
+    yield from _split(
+        "pages", "Pages, which no OpenAPI document has.", sorted(rows, key=lambda row: (row.cells[1], row.cells[0]))
+    )
 
 
 def _split(name: str, words: str, rows: list[Row]) -> Iterator[Card]:

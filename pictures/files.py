@@ -5,6 +5,7 @@ Reads the folders `terraform/` and `infrastructure/` and nothing else; no Terraf
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,18 @@ def read_module(
     name: str, folder: Path, variables: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]] | None = None
 ) -> Module:
     """All `.tf` files of a folder. Variables that are not given have their defaults; those without one are unknown."""
-    bodies = [_parts_of(hcl2.parses_to_tree(path.read_text()), "body") for path in sorted(folder.glob("*.tf"))]
-    blocks = [block for (body,) in bodies for block in _parts_of(body, "block")]
+    blocks = [block for path in sorted(folder.glob("*.tf")) for block in _read_blocks(path.read_text())]
     trees = {key: tree for block in blocks if _words(block) == ["locals"] for key, tree in _attributes(_body(block))}
     scope = Scope(trees, {**_defaults(blocks), **variables}, functions or {})
     found = [_read(block, scope, trees) for block in blocks if _words(block)[0] in ("resource", "data")]
     made = {one.address: one for one in found if one.instances}
     return Module(name, made, frozenset(one.address for one in found if not one.instances))
+
+
+@cache
+def _read_blocks(text: str) -> list[Node]:
+    (body,) = _parts_of(hcl2.parses_to_tree(text), "body")
+    return _parts_of(body, "block")
 
 
 def _read(block: Node, scope: Scope, trees: Mapping[str, Node]) -> Resource:

@@ -40,7 +40,7 @@ def _title(card: Card) -> str:
 def _row(row: Row) -> str:
     colour = MARKS.get(row.mark, INK)
     cells = (
-        f'<TD ALIGN="LEFT"><FONT POINT-SIZE="8.5" COLOR="{colour}">{escape(cell) or " "}</FONT></TD>'
+        f'<TD ALIGN="LEFT"><FONT POINT-SIZE="9" COLOR="{colour}">{escape(cell) or " "}</FONT></TD>'
         for cell in row.cells
     )
     return f"<TR>{''.join(cells)}</TR>"

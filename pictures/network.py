@@ -9,7 +9,6 @@ from pictures.facts import ALLOCATOR_CIDR, Facts
 from pictures.files import Instance, Module, Resource
 from pictures.picture import Arrow, Card, Group, Picture, Row
 from pictures.things import OWNER, describe, made_things
-from schemas.lab import Lab
 
 WORLD = ("0.0.0.0/0", "::/0")
 MEMBERSHIP = ("vpc_security_group_ids", "security_groups")
@@ -17,8 +16,10 @@ RULES = {"aws_vpc_security_group_ingress_rule": "in", "aws_vpc_security_group_eg
 CLIENT_GROUP = "aws_security_group.vm"
 """A shard is told it by its variable `base`: the output of the pool's module."""
 NAMES = ("dns", "address")
-BEHIND = {"none": "80", "letsencrypt": "80, 443", "cloudflare": "80, 443", "acm": "80"}
-"""Where the host listens, as deploy/host/lablink-host has it."""
+CADDY = ("Caddy: ports 80 and 443, ends TLS", "API: port 5000, within the machine")
+PLAIN = ("port 80 leads to the API's 5000",)
+LISTENING = {"none": PLAIN, "letsencrypt": CADDY, "cloudflare": CADDY, "acm": PLAIN}
+"""What the host makes listen, as deploy/host/lablink-host has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def draw_network(facts: Facts) -> Picture:
         title=f"{facts.name}: who may connect to whom",
         about="Frames are security groups, arrows what their rules allow; all else is closed.",
         cards=tuple(cards),
-        arrows=(*_rule_arrows(rules), *_inner_arrows(facts.lab, {card.key for card in cards})),
+        arrows=(*_rule_arrows(rules), *_name_arrows({card.key for card in cards})),
         groups=tuple(_list_groups(facts)),
     )
 
@@ -88,10 +89,8 @@ def _members(facts: Facts) -> Iterator[Card]:
     for thing, resources in made_things(facts.allocator).values():
         groups = {group for one in resources for group in one.mentions(*MEMBERSHIP)}
         rows = tuple(Row((one.address, describe(one))) for one in resources if "security_group" not in one.type)
-        yield from (Card(thing.key, thing.title, thing.icon, rows=rows, group=group) for group in groups)
-    yield Card("api", "API", "program", ("port 5000",), group="aws_security_group.allocator")
-    if facts.lab.ssl.provider in ("letsencrypt", "cloudflare"):
-        yield Card("caddy", "Caddy", "caddy", ("ports 80 and 443, ends TLS",), group="aws_security_group.allocator")
+        lines = LISTENING[facts.lab.ssl.provider] if thing.key == "allocator" else ()
+        yield from (Card(thing.key, thing.title, thing.icon, lines, rows, group) for group in groups)
     for name, pool in facts.lab.pools.items():
         row = Row(("aws_instance.vm", pool.region))
         yield Card(f"VMs of {name}", name, "machine", rows=(row,), group=f"{CLIENT_GROUP} of {name}")
@@ -130,13 +129,6 @@ def _rule_arrows(rules: list[Rule]) -> Iterator[Arrow]:
         yield Arrow(tail, head, ", ".join(sorted(several, key=lambda port: (len(port), port))))
 
 
-def _inner_arrows(lab: Lab, there: set[str]) -> Iterator[Arrow]:
-    """What happens on the machine itself, and who points to whom."""
-    ports = BEHIND[lab.ssl.provider]
-    if "caddy" in there:
-        yield Arrow("allocator", "caddy", ports)
-        yield Arrow("caddy", "api", "5000, within the machine")
-    else:
-        yield Arrow("allocator", "api", f"{ports} → 5000")
+def _name_arrows(there: set[str]) -> Iterator[Arrow]:
     front = "balancer" if "balancer" in there else "allocator"
     yield from (Arrow(key, front, "points to", faint=True) for key in NAMES if key in there)

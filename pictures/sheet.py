@@ -110,10 +110,9 @@ def _layouts(picture: Picture, sheet: Sheet) -> Iterator[Layout]:
 
 
 def _orders(picture: Picture) -> Iterator[Picture]:
-    """The same picture with its parts named in other orders: Graphviz begins its search with the order that it is given."""
-    cards, groups = picture.cards, picture.groups
-    for some, others in product((cards, cards[::-1]), (groups, groups[::-1])):
-        yield replace(picture, cards=some, groups=others)
+    """Also with its parts named the other way round: Graphviz begins its search with the order that it is given."""
+    yield picture
+    yield replace(picture, cards=picture.cards[::-1], groups=picture.groups[::-1])
 
 
 def _run_dot(source: str, *options: str) -> bytes:
@@ -197,7 +196,7 @@ def _draw_arrow(arrow: Arrow, nodes: dict[str, Node], picture: Picture) -> None:
 def _cards_in(group: str, picture: Picture) -> list[str]:
     """The cards of a group. The first stands for it at the end of an arrow, which is cut off at the group's border."""
     inside = {group, *(one.key for one in picture.groups if one.inside == group)}
-    return [card.key for card in picture.cards if card.group in inside]
+    return sorted(card.key for card in picture.cards if card.group in inside)
 
 
 def _columns(picture: Picture) -> Iterator[tuple[str, str]]:

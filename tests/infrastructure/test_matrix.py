@@ -2,12 +2,15 @@
 
 from collections import Counter
 from itertools import combinations, product
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from pictures.facts import Facts
+from schemas.document import parse_lab
 from tests.infrastructure.conftest import Deploy
 from tests.infrastructure.world import DOMAIN, Cloud, Deployment
 
@@ -19,6 +22,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "state": ("local", "s3"),
 }
 Case = dict[str, str]
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("terraform", "infrastructure", "deploy")
+MODES = {"resource": "managed", "data": "data"}
 SEED = 15  # one of those that need 16 cases, the fewest there can be
 
 
@@ -82,6 +88,7 @@ def test_a_case_makes_what_it_asks_for_and_nothing_else(cloud: Cloud, deploy: De
     check_balancer(cloud, lab, case)
     check_database(cloud, lab, case)
     check_state(cloud, lab, case, number)
+    check_picture(lab)
     lab.destroy()
     if case["state"] == "s3":
         lab.destroy(bootstrap=True)
@@ -261,3 +268,15 @@ def open_ports(cloud: Cloud, group: str) -> set[tuple[int, str]]:
             *("sg" for _ in rule["UserIdGroupPairs"]),
         ]
     }
+
+
+def check_picture(lab: Deployment) -> None:
+    """What pictures draw of the document is what Terraform made of it, data sources included."""
+    facts = Facts(parse_lab((lab.folder / "lablink.yaml").read_text()).lab, *(ROOT / name for name in FOLDERS))
+    made = {
+        (resource["mode"], resource["type"], resource["name"]): len(resource["instances"])
+        for resource in lab.state()["resources"]
+    }
+    drawn = {(MODES[one.kind], one.type, one.name): len(one.instances) for one in facts.allocator.made.values()}
+    drawn.pop(("data", "aws_ami", "ubuntu"))  # the tests give an AMI
+    assert drawn == made

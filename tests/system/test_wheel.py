@@ -51,6 +51,14 @@ def read_path(pid: int) -> str:
     return dict(line.partition("=")[::2] for line in variables)["PYTHONPATH"]
 
 
+def draw(python: Path, home: Path) -> bytes:
+    """A picture of the example's document, from the Terraform files in the wheel."""
+    words = ("diagram", "--type", "network-flow", "--output", "network.svg")
+    alone = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+    subprocess.run([str(python.with_name("lablink")), *words], cwd=home, env=alone, check=True, capture_output=True)
+    return (home / "network.svg").read_bytes()
+
+
 def test_a_newcomer_gets_a_lab_from_the_wheel_alone(tmp_path: Path) -> None:
     python, home = install(tmp_path), tmp_path / "home"
     (wheel,) = tmp_path.glob("*.whl")
@@ -64,6 +72,8 @@ def test_a_newcomer_gets_a_lab_from_the_wheel_alone(tmp_path: Path) -> None:
         paths = {read_path(pids[name]) for name in ("api", "controller")}
     finally:
         assert up.stop(signal.SIGINT) == 0
+    drawn = draw(python, home)
     assert paths == {str(next((tmp_path / "venv/lib").glob("python3*/site-packages")))}
     assert (home / "lablink.yaml").read_text() == (ROOT / "lablink.yaml").read_text()
     assert (home / "lablink.schema.json").read_text() == (ROOT / "lablink.schema.json").read_text()
+    assert b"aws_security_group.allocator" in drawn

@@ -22,6 +22,7 @@ def complete(line: str) -> list[str]:
         ("lablink scale client --m", ["--min", "--max"]),
         ("lablink infra boo", ["bootstrap"]),
         ("lablink tokens re", ["revoke"]),
+        ("lablink diagram --type arch", ["architecture", "architecture-detailed"]),
     ],
 )
 def test_a_word_is_completed(line: str, words: list[str]) -> None:

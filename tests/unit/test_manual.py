@@ -12,6 +12,7 @@ from mkdocs.config import load_config
 from typer.core import TyperGroup
 
 from lablink.__main__ import COMMANDS, create_app
+from pictures.kinds import Kind
 from schemas.conditions import CONDITIONS
 from schemas.lab_schema import lab_json_schema
 from schemas.settings import Settings
@@ -68,6 +69,15 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
         loaded.feed(page.read_text())
     assert len(loaded.addresses) > 50
     assert not [address for address in loaded.addresses if "//" in address]
+
+
+def test_every_picture_is_drawn_shown_and_described(site: Path) -> None:
+    drawn = {path.name for path in (site / "pictures").glob("*.svg")}
+    assert drawn >= {f"{kind}.svg" for kind in Kind}
+    images = [image for page in site.rglob("*.html") for image in re.findall(r"<img [^>]*>", page.read_text())]
+    shown = {name: re.findall(r'alt="([^"]+)"', image) for image in images for name in drawn if f"/{name}" in image}
+    assert drawn == shown.keys()
+    assert all(len(alt[0]) > 20 for alt in shown.values())
 
 
 def commands_of(page: Path) -> set[str]:

