@@ -14,8 +14,6 @@ from lark import Token, Tree
 
 from pictures.expression import UNKNOWN, Node, Scope, spell
 
-EVERYWHERE = "known after apply"
-
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -63,7 +61,6 @@ class Module:
 
     name: str
     made: dict[str, Resource]
-    left_out: frozenset[str]  # what the files can make, and this document does not
 
     def of_type(self, *types: str) -> list[Resource]:
         return [one for one in self.made.values() if one.type in types and one.kind == "resource"]
@@ -77,8 +74,7 @@ def read_module(
     trees = {key: tree for block in blocks if _words(block) == ["locals"] for key, tree in _attributes(_body(block))}
     scope = Scope(trees, {**_defaults(blocks), **variables}, functions or {})
     found = [_read(block, scope, trees) for block in blocks if _words(block)[0] in ("resource", "data")]
-    made = {one.address: one for one in found if one.instances}
-    return Module(name, made, frozenset(one.address for one in found if not one.instances))
+    return Module(name, {one.address: one for one in found if one.instances})
 
 
 @cache
@@ -102,7 +98,7 @@ def _instances(body: Node, scope: Scope) -> Iterator[Instance]:
     elif "for_each" in known:
         several = scope.value(known["for_each"])
         if several is UNKNOWN:
-            yield Instance(EVERYWHERE, UNKNOWN)
+            yield Instance(UNKNOWN, UNKNOWN)
         elif isinstance(several, Mapping):
             yield from (Instance(key, value) for key, value in several.items())
         else:
