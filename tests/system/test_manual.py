@@ -42,6 +42,8 @@ ELSEWHERE = {
     "terraform import": ("tests/infrastructure/test_changes.py", '"import"'),
     "docker build": ("tests/infrastructure/test_image.py", "deploy"),
     "LABLINK_IMAGE=": ("tests/infrastructure/test_host.py", "compose.yaml"),
+    "sudo apt-get install graphviz": (".ci/run", "install graphviz dot"),
+    "pip install 'lablink[diagrams]'": ("pyproject.toml", '"lablink[diagrams,sandbox]"'),
     "sudo tee": ("tests/system/test_serve.py", "LABLINK_POSTGRES_DIR"),
 }
 """By how a command begins, the first that fits: the file that runs it, and the text there that does."""
@@ -54,8 +56,6 @@ NOWHERE = {
     "sudo mkdir": "needs a host of one's own",
     "sudo chown": "needs a host of one's own",
     "docker push": "needs the reader's registry",
-    "sudo apt-get install graphviz": "changes the machine; the tests need it to be there",
-    "pip install": "asks a package index; tests/unit/test_packaging.py reads what the wheel needs",
 }
 """What no test runs, and why not."""
 
