@@ -60,6 +60,10 @@ def test_the_version_is_that_of_the_newest_tag_and_of_the_commits_since(tmp_path
 def test_without_git_the_version_is_that_of_the_archive_or_of_the_release_being_made(tmp_path: Path) -> None:
     folder = copy_of(tmp_path / "copy")
     assert hatch(folder, "version") == "1.0.0.dev0"
+    (told,) = re.findall(r"export (\w+)=\"\$VERSION\"", (ROOT / "deploy/install").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(told, "1.5.0")  # as while the image is built
+        assert hatch(folder, "version") == "1.5.0"
     (folder / "PKG-INFO").write_text("Metadata-Version: 2.4\nName: lablink\nVersion: 2.3.4\n")
     assert hatch(folder, "version") == "2.3.4"
 
