@@ -24,7 +24,7 @@ from schemas.vm import MADE_WITH, Instance
 CONFIG = Config(
     connect_timeout=5, read_timeout=30, retries={"max_attempts": 3, "mode": "standard"}, max_pool_connections=20
 )
-PAGE = 1000
+PAGE = 250  # botocore reads a page's XML in one go, and has the interpreter to itself meanwhile
 T = TypeVar("T")
 ASSIGNMENT = "lablink:assignment"
 GONE = ("InvalidInstanceID.NotFound",)

@@ -18,6 +18,7 @@ ALIVE = "('pending', 'running', 'stopping', 'stopped')"
 NOBODY_KNOWN = "'unknown-' || {} || '@lablink.invalid'"
 """The email of an assignment that only its tag remembers (RFC 2606: a domain that is nobody's)."""
 ID = "split_part(i.assignment, ':', 1)"
+OURS = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{32}$'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,12 @@ async def record_told(conn: Connection, instance_id: str, tag: str | None) -> No
 
 
 # An offer that was accepted, or somebody who was in line, at the time of a backup: the tag says how it went on.
-FORGOTTEN = rf"""
-SELECT v.hostname, v.pool, {ID}::uuid AS id
-  FROM instance i JOIN vm v USING (instance_id) JOIN seat s ON s.hostname = v.hostname
-  LEFT JOIN assignment a ON a.id::text = {ID}
- WHERE i.assignment ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}:[0-9a-f]{{32}}$'
-   AND i.missing_since IS NULL AND i.state IN {ALIVE} AND v.phase = 'live'
+FORGOTTEN = f"""
+SELECT v.hostname, v.pool, i.id
+  FROM (SELECT instance_id, CASE WHEN i.assignment ~ {OURS} THEN {ID}::uuid END AS id FROM instance i
+         WHERE i.missing_since IS NULL AND i.state IN {ALIVE}) AS i
+  JOIN vm v USING (instance_id) JOIN seat s ON s.hostname = v.hostname LEFT JOIN assignment a ON a.id = i.id
+ WHERE i.id IS NOT NULL AND v.phase = 'live'
    AND CASE WHEN s.state IN ('closed', 'free') THEN a.id IS NULL OR (a.status = 'waiting' AND a.hostname IS NULL)
             ELSE s.state = 'taken' AND a.status = 'offered' AND a.hostname = v.hostname END
  ORDER BY v.hostname

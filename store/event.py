@@ -24,7 +24,7 @@ async def write_event(
 WANTED = """(%(subject)s::text IS NULL OR subject = %(subject)s) AND (%(before)s::bigint IS NULL OR id < %(before)s)
    AND (%(but)s::text IS NULL OR actor <> %(but)s)
    AND (%(pool)s::text IS NULL OR subject = 'pool/' || %(pool)s
-        OR subject IN (SELECT 'vm/' || hostname FROM vm WHERE vm.pool = %(pool)s))"""
+        OR starts_with(subject, 'vm/') AND (SELECT vm.pool FROM vm WHERE hostname = substr(subject, 4)) = %(pool)s)"""
 READ = f"SELECT * FROM event WHERE id > %(after)s AND {WANTED} ORDER BY id LIMIT %(limit)s"
 READ_NEWEST = f"""
 SELECT * FROM (SELECT * FROM event WHERE {WANTED} ORDER BY id DESC LIMIT %(limit)s) AS newest ORDER BY id

@@ -10,7 +10,7 @@ from store.db import Connection, fetch
 
 ENDING_INSTANCES = """
 SELECT instance_id, region FROM instance
- WHERE (pool = %(pool)s OR hostname IN (SELECT hostname FROM vm WHERE vm.pool = %(pool)s))
+ WHERE (pool = %(pool)s OR (SELECT vm.pool FROM vm WHERE vm.hostname = instance.hostname) = %(pool)s)
    AND verdict = 'terminate' AND state NOT IN ('terminated', 'shutting-down') AND missing_since IS NULL
 """
 STARTING_INSTANCES = """

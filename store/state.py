@@ -57,9 +57,10 @@ SELECT * FROM instance i
 
 GONE_BUT_SEEN = f"""
 SELECT {VM_COLUMNS}
- WHERE v.phase = 'gone' AND v.hostname IN (
-       SELECT hostname FROM instance WHERE state <> 'terminated' AND missing_since IS NULL)
+ WHERE v.phase = 'gone' AND v.hostname = ANY(ARRAY(
+       SELECT hostname FROM instance WHERE state <> 'terminated' AND missing_since IS NULL))
 """
+"""An array, so that each is looked up: a join would read all that were ever gone."""
 
 BASES = "SELECT pool, region, wanted, applied_hash, outputs, drift FROM base ORDER BY pool, region"
 
