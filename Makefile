@@ -55,7 +55,7 @@ bench: setup ## measure, each figure beside its baseline or limit
 	@$(RUN)/python -m bench --json docs/performance.json
 
 bench-quick: setup ## the figures that take no more than three minutes together
-	@$(RUN)/python -m bench decide ticks reports pages admin-pages
+	@$(RUN)/python -m bench decide listing reports seating
 
 package: setup ## wheel and source archive in dist/, of the version that git's newest tag says; needs no network
 	@$(RUN)/python -m hatchling build -d dist -t sdist -t wheel

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +56,8 @@ def running_allocator(vms: int) -> Iterator[Allocator]:
 
 
 @contextmanager
-def running_api(dsn: str, names: list[str]) -> Iterator[Allocator]:
-    """Over a database that is there, with the admin of the tests where its document names none."""
+def running_api(dsn: str, names: list[str], keys: Mapping[str, str] = {}) -> Iterator[Allocator]:
+    """Over a database that is there, with the admin of the tests where its document names none, and the deployment's own `keys` if it has some."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -70,6 +70,7 @@ def running_api(dsn: str, names: list[str]) -> Iterator[Allocator]:
         "LABLINK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         "LABLINK_LOG_TOKEN": LOG_TOKEN,
         "LABLINK_PORT": str(port),
+        **keys,
     }
     process = subprocess.Popen([sys.executable, "-m", "api"], env=environment)
     try:

@@ -5,7 +5,7 @@ import json
 from statistics import median
 
 from bench.allocator import Allocator, running_allocator
-from bench.figure import Figure
+from bench.figure import Curve, Figure, figure_of
 from bench.load import render_call, send_all
 
 VMS = 5_000
@@ -14,11 +14,14 @@ POST_US = 1e6 / 3_000
 READS, TEN = 20, 10
 STATUS_MS, STATUS_TEN_MS = 8, 40
 WARM = 1_000
+PARTS = 5
+GROWTH = (10, 100, 1_000, 10_000)
 
 
-def measure_reports() -> list[Figure]:
+def measure_reports() -> list[Figure | Curve]:
     with running_allocator(VMS) as allocator:
-        return [_measure_posts(allocator), *_measure_statuses(allocator)]
+        figures = [_measure_posts(allocator), *_measure_statuses(allocator)]
+    return [*figures, _measure_growth()]
 
 
 def render_posts(allocator: Allocator, count: int) -> list[bytes]:
@@ -45,11 +48,16 @@ def _posts(name: str, n: int) -> list[tuple[str, dict[str, object]]]:
 def _measure_posts(allocator: Allocator) -> Figure:
     calls = render_posts(allocator, WARM + POSTS)
     asyncio.run(send_all(allocator.port, calls[:WARM], IN_FLIGHT))
-    outcome = asyncio.run(send_all(allocator.port, calls[WARM:], IN_FLIGHT))
-    refused = POSTS - outcome.statuses[200]
-    note = f"{POSTS / outcome.seconds:,.0f} a second, {refused} refused"
+    each = POSTS // PARTS
+    parts = [
+        asyncio.run(send_all(allocator.port, calls[WARM + n * each : WARM + (n + 1) * each], IN_FLIGHT))
+        for n in range(PARTS)
+    ]
+    refused = POSTS - sum(part.statuses[200] for part in parts)
+    took_us = [part.seconds / each * 1e6 for part in parts]
+    note = f"{1e6 / median(took_us):,.0f} a second, {refused} refused"
     name = f"a telemetry post, {IN_FLIGHT} in flight, {VMS:,} VMs"
-    return Figure(name, outcome.seconds / POSTS * 1e6, POST_US if not refused else 0, "µs", note=note)
+    return figure_of(name, took_us, POST_US if not refused else 0, "µs", note=note)
 
 
 def _measure_statuses(allocator: Allocator) -> list[Figure]:
@@ -60,5 +68,14 @@ def _measure_statuses(allocator: Allocator) -> list[Figure]:
         assert outcome.statuses == {200: len(calls)}, outcome.statuses
         assert json.loads(outcome.last_body).keys() == set(allocator.names)
         name = f"GET /api/vm-status of {VMS:,} VMs, {in_flight} at a time"
-        figures.append(Figure(name, median(outcome.took_s) * 1000, limit))
+        figures.append(figure_of(name, [1000 * took for took in outcome.took_s], limit))
     return figures
+
+
+def _measure_growth() -> Curve:
+    points = {}
+    for count in GROWTH:
+        with running_allocator(count) as allocator:
+            calls = [render_call("GET", "/api/vm-status", allocator.admin)] * READS
+            points[count] = median(asyncio.run(send_all(allocator.port, calls, 1)).took_s) * 1000
+    return Curve("GET /api/vm-status", "VMs", "ms", points)

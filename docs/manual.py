@@ -123,27 +123,6 @@ def write_prices() -> Iterator[str]:
     yield from (f"| `{name}` | {price:g} |" for name, price in price_table.DATABASES.items())
 
 
-def write_performance() -> Iterator[str]:
-    """What `make bench` saw when it was last run for the manual."""
-    run = json.loads((ROOT / "docs/performance.json").read_text())
-    yield from (
-        "# Performance",
-        "",
-        f"Measured by `make bench` on {run['machine']}, at commit `{run['commit']}`, {run['at']}. Each figure stands beside its limit, or beside a ",
-    )
-    yield from (
-        "baseline that was taken in the same run: ratios carry over to other machines, milliseconds do not.",
-        "",
-    )
-    yield from ("| what | measured | limit | | |", "|---|---|---|---|---|")
-    for figure in run["figures"]:
-        measured, limit = f"{figure['value']:,.0f} {figure['unit']}", f"{figure['limit']:,.0f} {figure['unit']}"
-        if figure["baseline"] is not None:
-            measured, limit = f"{figure['judged']:.2f} ×", f"{figure['limit']:.2f} ×"
-        holds = "" if figure["holds"] else "**missed**"
-        yield f"| {text(figure['name'])} | {measured} | {limit} | {holds} | {text(figure['note'])} |"
-
-
 def write_reliability() -> Iterator[str]:
     """What `make prove` has shown, each proof when it was last run."""
     for run in json.loads((ROOT / "docs/reliability.json").read_text()).values():
@@ -164,7 +143,6 @@ def write_runbook() -> Iterable[str]:
 PAGES: dict[str, Callable[[], Iterable[str]]] = {
     "runbook.md": write_runbook,
     "conditions.md": write_conditions,
-    "performance.md": write_performance,
     "reference/lablink-yaml.md": write_document,
     "reference/commands.md": write_commands,
     "reference/environment.md": write_environment,
