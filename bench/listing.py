@@ -16,7 +16,7 @@ from bench.figure import Figure, figure_of, time_cpu_ms
 from controller.ec2 import PAGE, Ec2
 from sandbox.aws import start_aws
 
-COUNT, REPEATS = 1_000, 5
+COUNT, AT_ONCE, REPEATS = 1_000, 50, 5
 RATIO_LIMIT, LOOP_MS = 1.1, 50
 REGION = "us-west-2"
 TICK_S = 0.005
@@ -59,13 +59,14 @@ def _record(deployment: UUID) -> list[bytes]:
         client = Ec2(aws.url, "t", "t", REGION)._client("ec2", REGION)
         tags = {"lablink:deployment-id": str(deployment), "lablink:pool": "client", "lablink:generation": "1"}
         told = [{"Key": key, "Value": value} for key, value in tags.items()]
-        client.run_instances(
-            ImageId="ami-12345678",
-            InstanceType="t3.large",
-            MinCount=COUNT,
-            MaxCount=COUNT,
-            TagSpecifications=[{"ResourceType": "instance", "Tags": told}],
-        )
+        for _ in range(COUNT // AT_ONCE):
+            client.run_instances(
+                ImageId="ami-12345678",
+                InstanceType="t3.large",
+                MinCount=AT_ONCE,
+                MaxCount=AT_ONCE,
+                TagSpecifications=[{"ResourceType": "instance", "Tags": told}],
+            )
         client.meta.events.register(
             "before-parse.ec2.DescribeInstances",
             lambda response_dict, **_: bodies.append(response_dict["body"]),
