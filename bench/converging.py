@@ -57,16 +57,17 @@ def measure_large_convergence() -> list[Figure]:
     with TemporaryDirectory(prefix="lablink-bench-") as name, _converging_lab(Path(name)) as lab:
         lab.declare(LARGE)
         lab.wait("the runs' end", lambda: len(lab.live()) == LARGE, within_s=PATIENCE_S)
-        ours, made = float(lab.row(TIMES)["all_ms"]), anyio.run(_read_vms, lab.dsn)
+        ours, (_, vms) = float(lab.row(TIMES)["all_ms"]), anyio.run(_read_vms, lab.dsn)
         runs = lab.row("SELECT count(*) AS runs FROM run WHERE creates > 0")["runs"]
-    with TemporaryDirectory(prefix="lablink-bench-") as name, _converging_lab(Path(name), controller=False) as lab:
-        bare = _time_bare(lab, Path(name) / "bare", made, destroy=False)
+    with TemporaryDirectory(prefix="lablink-bench-") as name, _converging_lab(Path(name)) as lab:
+        base, _ = anyio.run(_read_vms, lab.dsn)
+        bare = _time_bare(lab, Path(name) / "bare", (base, vms), destroy=False)
     name = f"{LARGE} new VMs, from the change to the end of the last run"
     return [Figure(name, ours, LARGE_RATIO, baseline=bare, note=f"{runs} runs, beside one of one state")]
 
 
 @contextmanager
-def _converging_lab(folder: Path, *, controller: bool = True) -> Iterator[Lab]:
+def _converging_lab(folder: Path) -> Iterator[Lab]:
     """At rest, with its base made."""
     with postgres.start(folder / "pg") as server:
         anyio.run(migrate, server.dsn)
@@ -74,9 +75,8 @@ def _converging_lab(folder: Path, *, controller: bool = True) -> Iterator[Lab]:
         with open_lab(server.dsn, inside) as lab:
             lab.environment |= PRODUCTION_PACE
             lab.declare(0)
-            if controller:
-                lab.start_controller()
-                lab.wait("the base", lambda: lab.rows("SELECT FROM base WHERE applied_hash IS NOT NULL"))
+            lab.start_controller()
+            lab.wait("the base", lambda: lab.rows("SELECT FROM base WHERE applied_hash IS NOT NULL"))
             yield lab
 
 
