@@ -26,7 +26,7 @@ from tests.prove.piece import Lived, run_pieces
 FEW, MANY = 3, 5
 VISITORS = 8
 STAYS_S = 0.5
-LEASE_S = 3.0
+LEASE_S = 10.0  # as it is by default
 FAILOVER_S = 15.0
 
 TERRAFORM = """\
@@ -65,10 +65,10 @@ class Rounds:
     async def play(self, seed: int) -> Lived:
         """One round, from rest to rest."""
         chance = Random(seed)
-        evil = Evil(self.site, self.proxies, chance, pause_s=LEASE_S * 1.7)
+        evil = Evil(self.site, self.proxies, chance, pause_s=LEASE_S * 1.3)
         size = MANY if self.people.size == FEW else FEW
         self.watch.longest_s = 0.0
-        with anyio.fail_after(200):
+        with anyio.fail_after(240):
             async with anyio.create_task_group() as load:
                 load.start_soon(self.people.declare, size)
                 for _ in range(VISITORS):
@@ -135,7 +135,7 @@ def open_several() -> Iterator[Site]:
         wrapper = site.folder / "terraform.sh"
         wrapper.write_text(TERRAFORM.format(folder=site.folder, terraform=which("terraform")))
         wrapper.chmod(0o755)
-        site.lab.environment["LABLINK_TERRAFORM"] = str(wrapper)
+        site.lab.environment |= {"LABLINK_TERRAFORM": str(wrapper), "LABLINK_LEASE_TTL_S": str(LEASE_S)}
         triggers = [
             f"CREATE TRIGGER note AFTER INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION nemesis_note();"
             for table in LEADERS_ALONE

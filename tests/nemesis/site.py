@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,8 +22,8 @@ from typing import Any
 
 import anyio
 import bcrypt
-import httpx
 import psycopg
+from psycopg.rows import dict_row
 
 from lablink.ports import free_port
 from sandbox import postgres
@@ -89,6 +90,8 @@ class Site:
     mending: bool = True
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+    _conn: "psycopg.Connection[dict[str, Any]] | None" = None
 
     def add(self, name: str, command: list[str], **environment: str) -> Program:
         """A program that runs from now on."""
@@ -125,6 +128,8 @@ class Site:
 
     def close(self) -> None:
         self._over.set()
+        if self._conn:
+            self._conn.close()
         with self._lock:
             self.mending = False
             for program in self.programs.values():
@@ -150,25 +155,33 @@ class Site:
         until = time.monotonic() + 30
         while True:
             try:
-                return self.lab.rows(sql)
+                with self._reading:
+                    return self._read(sql)
             except psycopg.OperationalError:
                 if time.monotonic() > until:
                     raise
                 time.sleep(LOOK_S)
+
+    def _read(self, sql: str) -> list[dict[str, Any]]:
+        """Over one connection, which is made again when it broke."""
+        if self._conn is None or self._conn.closed:
+            self._conn = psycopg.connect(self.database.dsn, row_factory=dict_row, autocommit=True)
+        return self._conn.execute(sql).fetchall()
 
     def is_at_rest(self, size: int) -> bool:
         """Exactly the declared VMs, each with one instance, in rows, in Terraform's states and in AWS; and nobody at work."""
         live = sorted(row["hostname"] for row in self.rows(LIVE))
         if len(live) != size or live != sorted(row["hostname"] for row in self.rows(PRESENT)):
             return False
-        if self.rows(AT_WORK) or find_terraforms(str(self.folder)) or self.lab.instances() != Counter(live):
+        if self.rows(AT_WORK) or not self.rows(CONVERGED) or self.lab.instances() != Counter(live):
             return False
-        return bool(self.rows(CONVERGED)) and all(self.answers(name) for name in self.ports)
+        return not find_terraforms(str(self.folder)) and all(self.answers(name) for name in self.ports)
 
     def answers(self, name: str) -> bool:
         try:
-            return httpx.get(f"{self.url(name)}/api/health", trust_env=False, timeout=5).status_code == 200
-        except httpx.HTTPError:
+            with urllib.request.urlopen(f"{self.url(name)}/api/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
             return False
 
     def wait(self, what: str, condition: Callable[[], Any], within_s: float = 90) -> float:
@@ -177,7 +190,7 @@ class Site:
         while not condition():
             if time.monotonic() - began > within_s:
                 raise AssertionError(f"not within {within_s} s: {what}\n{self.story()}")
-            time.sleep(LOOK_S)
+            time.sleep(2 * LOOK_S)
         return time.monotonic() - began
 
     def story(self) -> str:

@@ -2,7 +2,7 @@
 
 First a day in the life of a lab is lived undisturbed, which tells the boundaries of each of its turns. Then each turn comes again
 and again, each time with a `kill -9` of the controller, the API, Terraform or PostgreSQL at another boundary. After each the site
-must come to rest with the declared VMs, no other instance, and all that was acknowledged.
+must come to rest with the declared VMs, no other instance, and all that was acknowledged. Standard error has each boundary's name.
 """
 
 import hashlib
@@ -114,9 +114,17 @@ class Sweep:
         struck.unlink(missing_ok=True)
         losses = await self.live(at=death.at, victim=death.victim)
         if not struck.exists():
+            sys.stderr.write(f"not crossed again: {death}\n")
             return Lived(losses, {"boundaries not crossed again": 1})
         seconds = round(time.time() - struck.stat().st_mtime, 1)
-        figures = {"deaths": 1, f"deaths of {death.victim}": 1, "longest_until_rest_s": seconds}
+        sys.stderr.write(f"at rest after {seconds} s: {death}\n")
+        known = len({(one.turn, one.at) for deaths in self.offered.values() for one in deaths})
+        figures = {
+            "deaths": 1,
+            f"deaths of {death.victim}": 1,
+            "longest_until_rest_s": seconds,
+            "most_boundaries": known,
+        }
         return Lived([f"{death}: {loss}" for loss in losses], figures)
 
     async def kill_kinds(self) -> dict[Death, Lived]:
