@@ -91,7 +91,7 @@ def _ways_in(lab: Lab) -> Iterator[Card]:
     if lab.dns.enabled and not lab.dns.terraform_managed:
         yield Card("by hand", "DNS kept by hand", "dns", (lab.dns.domain,))
     yield Card("balancer", "Load balancer", "balancer", ("ends TLS", "certificate of ACM"), group="aws")
-    yield Card("address", "Kept address", "address", ("stays when the machine is replaced",), group="aws")
+    yield Card("address", "Kept address", "address", ("stays when the machine is replaced",), group="machine")
 
 
 def _programs(lab: Lab) -> Iterator[Card]:
@@ -189,7 +189,7 @@ def _list_ways_in(lab: Lab, front: list[str]) -> Iterator[Arrow]:
         yield Arrow(who, front[0], secure)
     for one, other in pairwise(front):
         yield Arrow(one, other, "https" if one == "cloudflare" else "http")
-    for key in ("dns", "by hand", "address"):
+    for key in ("dns", "by hand"):
         yield Arrow(key, front[0], "points to", faint=True)
     if any(one.sns for one in lab.notify):
         yield Arrow("alarms", "told", "by sns")

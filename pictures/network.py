@@ -130,5 +130,5 @@ def _rule_arrows(rules: list[Rule]) -> Iterator[Arrow]:
 
 
 def _name_arrows(there: set[str]) -> Iterator[Arrow]:
-    front = "balancer" if "balancer" in there else "allocator"
-    yield from (Arrow(key, front, "points to", faint=True) for key in NAMES if key in there)
+    named = {"dns": "balancer" if "balancer" in there else "allocator", "address": "allocator"}
+    yield from (Arrow(key, named[key], "points to", faint=True) for key in NAMES if key in there)

@@ -51,6 +51,7 @@ CLUSTER = {
     "margin": "8",
     "style": "rounded",
 }
+SIDEWAYS = 0.85
 PAD = 0.15  # inches around the drawing
 DOT_S = 60
 IMAGE = re.compile(r'xlink:href="(/[^"]+\.png)"')
@@ -77,6 +78,7 @@ SHEETS = {
 @dataclass(frozen=True, slots=True)
 class Layout:
     source: str
+    direction: str
     width: float  # of the drawing and of the sheet, in inches
     height: float
     page: tuple[float, float]
@@ -86,11 +88,16 @@ class Layout:
         room = ((side - 2 * PAD) / size for side, size in zip(self.page, (self.width, self.height), strict=True))
         return min(room)
 
+    @property
+    def worth(self) -> float:
+        """How large it would be drawn. From left to right, words at arrows and frames come too near to each other."""
+        return self.zoom * (SIDEWAYS if self.direction == "LR" else 1.0)
+
 
 def draw(picture: Picture, preset: Preset, format_: Format) -> bytes:
     """The file's bytes. Raises `Missing` without Graphviz."""
     sheet = SHEETS[preset]
-    best = max(_layouts(picture, sheet), key=lambda layout: layout.zoom)
+    best = max(_layouts(picture, sheet), key=lambda layout: layout.worth)
     zoom = best.zoom if sheet.whole else min(1.0, best.zoom)
     width, height = best.page if sheet.whole else (best.width * zoom + 2 * PAD, best.height * zoom + 2 * PAD)
     window = f"-Gviewport={width * 72:.1f},{height * 72:.1f},{zoom:.4f}"
@@ -104,9 +111,9 @@ def _layouts(picture: Picture, sheet: Sheet) -> Iterator[Layout]:
     for direction, order in product(("LR", "TB"), _orders(picture)):
         source = render_dot(order, direction)
         _, _, width, height = _run_dot(source, "-Tplain").split(b"\n", 1)[0].split()
-        yield Layout(source, float(width), float(height), (sheet.long, sheet.short))
+        yield Layout(source, direction, float(width), float(height), (sheet.long, sheet.short))
         if sheet.turned:
-            yield Layout(source, float(width), float(height), (sheet.short, sheet.long))
+            yield Layout(source, direction, float(width), float(height), (sheet.short, sheet.long))
 
 
 def _orders(picture: Picture) -> Iterator[Picture]:
