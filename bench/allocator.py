@@ -22,7 +22,7 @@ from store.db import open_db, transaction
 from store.migrate import migrate
 from tests.api.world import ADMIN, HASH, LOG_TOKEN, SECRET, add_vms, bearer, declare
 
-STARTS_S = 30.0
+STARTS_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,9 @@ async def _measure_ours(allocator: Allocator, bare_kb: float) -> list[Figure | C
     wakes_ms: dict[int, list[float]] = {}
 
     async def wake(users: int) -> None:
-        await until_free(allocator.port, _count_held(vms))
-        wakes_ms[_count_held(vms)] = await _wake(allocator, vms, users)
+        waiting = _count_held(vms)
+        await until_free(allocator.port, waiting)
+        wakes_ms[waiting] = await _wake(allocator, vms, users)
 
     await hold(FEW)
     await wake(FEW_USERS)  # also warms up

@@ -17,6 +17,7 @@ IN_FLIGHT = 20
 COPIERS = 8
 RATIO_LIMIT = 1 / 0.35  # of the time a line takes
 LARGE_LINES, LARGE_LINE = 100_000, 100
+DISK_B, SAID = 800, "117 of them are text, 54 the id that CloudWatch gives"
 GROWTH = (100, 1_000, 10_000, LARGE_LINES)
 READS = 9
 PARTS = 5
@@ -41,6 +42,9 @@ HEAD = """
 INSERT INTO vm_log_head AS h (hostname, number, first_at, last_at)
 SELECT hostname, max(number), min(at), max(at) FROM vm_log WHERE hostname = %s GROUP BY hostname
 ON CONFLICT (hostname) DO UPDATE SET number = excluded.number, first_at = excluded.first_at, last_at = excluded.last_at
+"""
+DISK = """
+SELECT sum(pg_total_relation_size(inhrelid)) / (SELECT count(*) FROM vm_log) FROM pg_inherits WHERE inhparent = 'vm_log'::regclass
 """
 
 Batch = list[tuple[str, int, str]]  # id, epoch ms, text
@@ -79,6 +83,7 @@ def _measure_ingest(allocator: Allocator) -> list[Figure | Curve]:
     name = f"a log line in posts of {LINES}, {IN_FLIGHT} in flight, beside COPY"
     return [
         figure_of(name, ours, RATIO_LIMIT, "µs", baselines=bare, note=note),
+        Figure("disk of a stored line, with its indexes", _read_disk(allocator), DISK_B, "B", note=SAID),
         Curve("a log line is stored", "lines stored before", "µs", dict(zip(ends, ours, strict=True))),
     ]
 
@@ -89,6 +94,14 @@ def _count_stored(allocator: Allocator) -> str:
         stored = conn.execute("SELECT count(*), count(DISTINCT (hostname, event_id)) FROM vm_log").fetchone()
     assert stored == (total, total), stored
     return f"{total:,} stored, each once"
+
+
+def _read_disk(allocator: Allocator) -> float:
+    """Bytes a line."""
+    with psycopg.connect(allocator.dsn) as conn:
+        row = conn.execute(DISK).fetchone()
+    assert row is not None
+    return float(row[0])
 
 
 def _refused(*outcomes: Outcome) -> int:

@@ -143,6 +143,10 @@ def _lines(count: int) -> str:
     return _share(count * LINES_A_DAY * _value(name) / 1e6, DAY_S)
 
 
+def _disk(count: int) -> str:
+    return _say(count * LINES_A_DAY * _value("disk of a stored line, with its indexes") / 1e9, "GB")
+
+
 def _class(count: int) -> str:
     return _say(count * _value("an assignment, 20 at a time, beside SQL") / 1e6, "s")
 
@@ -154,6 +158,7 @@ LOADS: dict[str, Callable[[int], str]] = {
     f"idle ticks, one in {TICK_S} s, of the controller": _ticks,
     f"listings, one in {LISTING_S} s, of a core": _listings,
     f"{LINES_A_DAY:,} lines of log a VM and day, of API and PostgreSQL": _lines,
+    "the disk that they take, for each day that is kept": _disk,
     "Terraform's states": lambda count: f"{count // SHARD:,}",
     f"AWS makes them, {RUN_INSTANCES_A_S} a second and region, in": lambda count: _say(
         count / RUN_INSTANCES_A_S / 60, "min"
