@@ -77,7 +77,7 @@ POOL = {
     ),
     "TooManyUnhealthy": ConditionType(
         Severity.CRITICAL,
-        "More than a fifth of the VMs are unhealthy at once, so none is replaced.",
+        "More than three VMs and more than a fifth of the pool broke at once or within an hour, so none is replaced for now.",
         "Look for one cause: an image, an AMI, the network. `lablink vms` says what is wrong with each; `lablink replace VM` replaces one by hand.",
     ),
     "VmUnhealthy": ConditionType(

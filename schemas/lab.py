@@ -107,8 +107,8 @@ class Budget(Declared):
     """Of everything that runs at once, the allocator included."""
     monthly: Usd | None = None
     """Of a month in UTC, as AWS bills: growth stops when it is used up. Nobody's VM is ended for it."""
-    approve_above: Usd | None = None
-    """A change that may cost so much more per hour waits for `lablink approve VERSION`."""
+    approve_above: Usd | None = 100.0
+    """A change that may cost so much more per hour waits for `lablink approve VERSION`; `null`: none does."""
 
 
 class Lab(Declared):

@@ -10,6 +10,10 @@ LATELY = timedelta(minutes=10)
 """How long those who left still count when a pool that follows demand shrinks."""
 
 
+GIVEN_UP_FOR = timedelta(hours=1)
+"""How long broken VMs that were given up still count: who fails one after another fails as much as who fails at once."""
+
+
 class PoolRow(Frozen):
     """The row of one pool. `counter` is the last number given to a host name, `shards` the last shard number."""
 
@@ -35,6 +39,15 @@ class Asked(Frozen):
     waiting: int = 0
     left: int = 0
     left_at: datetime | None = None  # when the first of these left
+
+
+class GivenUp(Frozen):
+    """VMs of a pool, all made alike, that were given up as broken within `GIVEN_UP_FOR`."""
+
+    pool: str
+    spec_hash: str
+    number: int
+    first_at: datetime  # when the first of them had ended
 
 
 class Attendance(Frozen):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from schemas.frozen import Frozen
 from schemas.lab import Lab
-from schemas.pool import Asked, Attendance, Base, PoolRow, Refusal, Run
+from schemas.pool import Asked, Attendance, Base, GivenUp, PoolRow, Refusal, Run
 from schemas.price import Approval, LivePrice, Usage
 from schemas.vm import Instance, Vm
 
@@ -40,6 +40,7 @@ class Snapshot(Frozen):
         str, dict[str, float]
     ] = {}  # by pool and type: p90 of the last start-up times in seconds, of pools with courses
     attendance: dict[str, Attendance] = {}  # by course
+    given_up: tuple[GivenUp, ...] = ()
     asked: dict[str, Asked] = {}  # by pool; missing: nobody waits and nobody left lately
     api_up_since: datetime | None = None  # None: no API process is up, nobody can be heard
     observe_only: str | None = (

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.pool import Asked, Attendance, Base, PoolRow, Refusal, Run
+from schemas.pool import Asked, Attendance, Base, GivenUp, PoolRow, Refusal, Run
 from schemas.price import Approval, LivePrice, Usage
 from schemas.snapshot import Listing, Snapshot
 from schemas.vm import Instance, Vm
@@ -16,7 +16,7 @@ from store.approval import OF_NEWEST
 from store.course import ATTENDANCE, STARTS
 from store.db import Connection, Db
 from store.desired import parse_document
-from store.facts import ASKED
+from store.facts import ASKED, GIVEN_UP
 from store.usage import PRICES, USAGE_FOR_BUDGET
 
 NEWEST = """
@@ -96,6 +96,7 @@ READS = {
     "runs": NEWEST_RUNS,
     "refusals": REFUSALS,
     "asked": ASKED,
+    "given_up": GIVEN_UP,
     "attendance": ATTENDANCE,
     "starts": STARTS,
     "api": API_UP_SINCE,
@@ -129,6 +130,7 @@ async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
         refusals=tuple(map(Refusal.model_validate, rows["refusals"])),
         attendance={row.pop("course"): Attendance.model_validate(row) for row in rows["attendance"]},
         starts=_by_pool(rows["starts"]),
+        given_up=tuple(GivenUp(**row) for row in rows["given_up"]),
         asked={row.pop("pool"): Asked.model_validate(row) for row in rows["asked"]},
         api_up_since=rows["api"][0]["up_since"],
         observe_only=observation.observe_only,

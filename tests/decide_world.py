@@ -13,7 +13,7 @@ from controller.decide.names import number_of
 from controller.decide.pool import decide
 from schemas.decision import Action, Decision, Judgement
 from schemas.lab import Lab
-from schemas.pool import Asked, Base, PoolRow, Refusal, Run
+from schemas.pool import Asked, Base, GivenUp, PoolRow, Refusal, Run
 from schemas.snapshot import Listing, Snapshot
 from schemas.spec import VmSpec, has_gpu, spec_hash
 from schemas.status import Condition
@@ -205,6 +205,12 @@ class Situation:
         """People in line (`waiting`) and people who left lately (`left`, `left_at`)."""
         known = self.circumstances.get("asked", {})
         return self.set(asked={**known, pool: Asked(**changes)})
+
+    def given_up(self, number: int, first_at: datetime, pool: str = "client") -> "Situation":
+        """VMs as they are made now that broke and were given up within the last hour."""
+        made = build_vm(self.lab, build_row(pool, **self.rows.get(pool, {})), 1)
+        one = GivenUp(pool=pool, spec_hash=made.spec_hash, number=number, first_at=first_at)
+        return self.set(given_up=(*self.circumstances.get("given_up", ()), one))
 
     def base(self, pool: str = "client", region: str = REGION, **changes: Any) -> "Situation":
         self.circumstances["bases"] = (

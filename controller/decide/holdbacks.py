@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from schemas.pool import GIVEN_UP_FOR
+
 from controller.decide.backoff import is_stalled, waits_until
 from controller.decide.names import clock, counted
 from controller.decide.work import Work
@@ -32,12 +34,24 @@ def _everywhere(work: Work) -> Work:
 
 
 def _too_many_broken(work: Work) -> Work:
-    """Many at once have one cause, and replacing them would repeat it. A pool without VMs declared repairs nothing."""
-    broken, present = len(work.broken), len(work.view.vms)
-    if broken <= max(REPAIRED_AT_ONCE, present * REPAIRED_SHARE) or not work.view.size:
+    """Many at once, or one after another, have one cause, and replacing them would repeat it: creations would have no end.
+
+    A pool without VMs declared repairs nothing.
+    """
+    view, broken, present = work.view, len(work.broken), len(work.view.vms)
+    most = max(REPAIRED_AT_ONCE, present * REPAIRED_SHARE)
+    before = view.given_up.number if view.given_up else 0
+    if not broken or broken + before <= most or not view.size:
         return work
     message = f"{broken} of {counted(present, 'VM')} are unhealthy at once: no repairs, a person is needed"
-    way_out = f"{message}; `lablink retry {work.view.name}` replaces them all the same"
+    if view.given_up and broken <= most:
+        again_at = view.given_up.first_at + GIVEN_UP_FOR
+        message = (
+            f"{counted(before, 'VM')} like those that are made now broke within an hour, and {broken} more of {present} did: "
+            f"no repairs before {clock(again_at)}, a person is needed"
+        )
+        work = work.wait_until(again_at)
+    way_out = f"{message}; `lablink retry {view.name}` replaces them all the same"
     return replace(work.find("TooManyUnhealthy", "PersonNeeded", way_out), no_repair=message)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schemas.lab import Pool
-from schemas.pool import Asked, Base, PoolRow, Refusal, Run
+from schemas.pool import Asked, Base, GivenUp, PoolRow, Refusal, Run
 from schemas.snapshot import Snapshot
 from schemas.vm import Bucket, Instance, Phase, Vm
 
@@ -58,6 +58,7 @@ class PoolView:
     want: Want
     asked: Asked
     courses: tuple[PlannedCourse, ...]
+    given_up: GivenUp | None  # VMs like those that are made now
 
     @property
     def region(self) -> str:
@@ -141,6 +142,10 @@ def survey(snapshot: Snapshot) -> Survey:
             want=want_of(pool, judged[name], asked, courses[name], snapshot.now),
             asked=asked,
             courses=tuple(courses[name]),
+            given_up=next(
+                (one for one in snapshot.given_up if (one.pool, one.spec_hash) == (name, yards[name].current_hash)),
+                None,
+            ),
         )
         views.append(view)
     return Survey(tuple(views), tuple(strangers[None]))

@@ -10,6 +10,7 @@
     refusals: [us-west-2 - g4dn.xlarge 1m cause=quota market=spot]  # region, zone, type, age, columns
     bases: [client us-west-2 drift=no_key_pair]
     asked: {client: {waiting: 2, left: 1, left_at: 4m}}             # people in line, and those who left lately
+    given_up: [client 3 50m]                                        # VMs as they are made now that broke within an hour: pool, number, since when
     attendance: {friday: {seated: 3, roster: 20}}                    # people of courses
     starts: {client: {g4dn.xlarge: 240}}                            # p90 of start-up times in seconds
     listings: {us-west-2: 0s}                                       # age; left out: every region was listed just now
@@ -54,6 +55,7 @@ KNOWN = frozenset(
         "refusals",
         "bases",
         "asked",
+        "given_up",
         "attendance",
         "starts",
         "listings",
@@ -143,6 +145,9 @@ def _read_circumstances(situation: Situation, written: dict[str, Any]) -> Situat
     situation.set(attendance=attendance, starts=written.get("starts", {}))
     for pool, columns in written.get("asked", {}).items():
         situation.asked(pool, **{name: _column(name, value) for name, value in columns.items()})
+    for line in written.get("given_up", ()):
+        pool, number, age = line.split()
+        situation.given_up(int(number), NOW - parse_duration(age), pool)
     if "listings" in written:
         taken = {region: NOW - parse_duration(age) for region, age in written["listings"].items()}
         situation.set(listings={region: Listing(region=region, taken_at=at) for region, at in taken.items()})

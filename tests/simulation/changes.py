@@ -13,6 +13,7 @@ LAUNCH = "creating EC2 Instance: operation error EC2: RunInstances, api error"
 SAID = {
     "capacity": f"{LAUNCH} InsufficientInstanceCapacity: We currently do not have sufficient capacity",
     "quota": f"{LAUNCH} VcpuLimitExceeded: You have requested more vCPU capacity than your current vCPU limit",
+    "refused": f"{LAUNCH} UnauthorizedOperation: You are not authorized to perform this operation.",
     "throttling": f"{LAUNCH} RequestLimitExceeded: Request limit exceeded.",
 }
 CUT_SHORT = "waiting for EC2 Instance create: unexpected state 'terminated', wanted target 'running'"
@@ -80,7 +81,9 @@ class Changes:
     def _import(self, address: str) -> None:
         found = adopted_of(self.variables)[address]
         is_vm = address.startswith("aws_instance.")
-        self.state.attributes[address] = self._describe(self.cloud.instances[found]) if is_vm else {"id": found}
+        self.state.attributes[address] = (
+            self._describe(self.cloud.instances[found]) if is_vm else self._describe_part(found)
+        )
 
     async def _create_vm(self, address: str) -> str:
         for trouble, said in SAID.items():
@@ -127,8 +130,13 @@ class Changes:
         parts[key] = pattern.format(name=self._name, iam=self._iam, key=key)
         if key == "key_pair":
             parts["public_key"] = self.variables["public_key"]
-        self.state.attributes[address] = {"id": parts[key]}
+        self.state.attributes[address] = self._describe_part(str(parts[key]))
         return str(parts[key])
+
+    def _describe_part(self, found: str) -> dict[str, Any]:
+        """What each kind of part says; policies are empty here."""
+        said = {"assume_role_policy": "{}", "policy": "{}", "role": self._iam}
+        return {"id": found, **said, "public_key": self.variables["public_key"]}
 
     def _delete_part(self, address: str) -> str:
         key, parts = part_of(address), self._parts()

@@ -125,6 +125,9 @@ class Checks:
             if not least <= counted[name] <= most:
                 found.append(f"{name} has {counted[name]} VMs instead of {least} to {most}")
         found += [f"a run of {row[0]} is open" for row in self.read("SELECT state_key FROM run WHERE ended_at IS NULL")]
+        found += [
+            f"the base of {row[0]} is there" for row in self.read("SELECT pool FROM base") if row[0] not in lab.pools
+        ]
         behind = "SELECT name FROM pool WHERE NOT removed AND observed_generation < generation"
         return found + [f"{row[0]} is not observed" for row in self.read(behind)]
 

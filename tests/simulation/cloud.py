@@ -75,7 +75,7 @@ class Cloud:
     listed: deque[tuple[float, list[dict[str, Any]]]] = field(default_factory=lambda: deque(maxlen=OLDEST))
     ended: list[str] = field(default_factory=list)
     watch: "Watch | None" = None
-    broken_ami: bool = False  # what is made boots never
+    ailment: str = ""  # that every instance has
     refusals: dict[str, list[str]] = field(default_factory=dict)  # by instance type: codes for its next launches
     terraform_killed: bool = False  # kill -9 of whatever Terraform is at work
     _number: int = 0
@@ -92,8 +92,8 @@ class Cloud:
             made_of=dict(made_of),
             tags=dict(tags),
         )
-        if self.broken_ami:
-            made.health = "mute"
+        if self.ailment:
+            made.health = self.ailment
         elif self.stage.happens("broken"):
             made.health = chance.choice(("mute", "error", "silent"))
         if self.watch:

@@ -134,14 +134,24 @@ def _describe_rule(key: str, found: str) -> dict[str, Any]:
 class _IamClient:
     cloud: Cloud
 
-    def get_role(self, RoleName: str) -> None:
+    def get_role(self, RoleName: str) -> dict[str, Any]:
         self._find("role", RoleName)
+        return {"Role": {"AssumeRolePolicyDocument": {}}}
 
-    def get_role_policy(self, RoleName: str, PolicyName: str) -> None:
+    def list_role_policies(self, RoleName: str) -> dict[str, Any]:
+        own = any(parts.get("role_policy") == f"{RoleName}:telemetry" for parts in self.cloud.bases.values())
+        return {"PolicyNames": ["telemetry"] if own else []}
+
+    def get_role_policy(self, RoleName: str, PolicyName: str) -> dict[str, Any]:
         self._find("role_policy", f"{RoleName}:{PolicyName}")
+        return {"PolicyDocument": {}}
 
-    def get_instance_profile(self, InstanceProfileName: str) -> None:
+    def list_attached_role_policies(self, RoleName: str) -> dict[str, Any]:
+        return {"AttachedPolicies": []}
+
+    def get_instance_profile(self, InstanceProfileName: str) -> dict[str, Any]:
         self._find("instance_profile", InstanceProfileName)
+        return {"InstanceProfile": {"Roles": [{"RoleName": InstanceProfileName}]}}
 
     def _find(self, part: str, name: str) -> None:
         if not any(parts.get(part) == name for parts in self.cloud.bases.values()):

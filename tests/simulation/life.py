@@ -31,7 +31,7 @@ from tests.simulation.database import Database, SimDb, open_connections, shadow_
 from tests.simulation.people import People
 from tests.simulation.stage import Process, Stage, Troubles
 
-TROUBLED_S = (500.0, 1300.0)
+TROUBLED_S = (400.0, 1000.0)
 REST_WITHIN_S = 2400.0
 RESTS_S = 120.0
 LIKELY = {

@@ -24,7 +24,6 @@ from store.vm import Contact, Report, record_reports, write_heard
 from tests.simulation.checks import Checks
 from tests.simulation.cloud import Cloud, Instance
 
-HEARD_EVERY_S = 15.0
 ASKS_EVERY_S = 90.0
 BOOTS_S = 60.0
 API = UUID(int=1)
@@ -35,6 +34,7 @@ class People:
     db: Db
     cloud: Cloud
     checks: Checks
+    heard_every_s: float = 20.0
     leaving: bool = False  # everybody goes home
     present: set[str] = field(default_factory=set)
 
@@ -43,7 +43,7 @@ class People:
     async def serve_vms(self) -> None:
         """For ever: all VMs that are up call in."""
         while True:
-            await anyio.sleep(HEARD_EVERY_S)
+            await anyio.sleep(self.heard_every_s)
             try:
                 await self._serve_once()
             except UNREACHABLE:

@@ -19,7 +19,7 @@ from tests.simulation.life import hear_the_log
 from tests.simulation.people import People
 from tests.simulation.stage import Process, Stage
 
-HOURS = 6
+HOURS = 2
 HOUR_S = 3600.0
 EVENTS = "SELECT count(*), coalesce(sum(length(message)), 0) FROM event"
 CALLED = """
@@ -40,8 +40,10 @@ class Hour:
     called: tuple[str, ...]
 
 
-def run_away(dsn: str, document: dict[str, Any], trouble: Callable[[Cloud], None]) -> list[Hour]:
-    """`HOURS` of it, in virtual time."""
+def run_away(
+    dsn: str, document: dict[str, Any], trouble: Callable[[Cloud], None], then: dict[str, Any] | None = None
+) -> list[Hour]:
+    """`HOURS` of it, in virtual time; `then` is what an admin changes of every pool before the last."""
     stage = Stage(Random(1))
     with (
         tempfile.TemporaryDirectory(prefix="lablink-sim-") as folder,
@@ -49,21 +51,30 @@ def run_away(dsn: str, document: dict[str, Any], trouble: Callable[[Cloud], None
         hear_the_log(stage),
     ):
         base = Database(stage, conns, listener)
-        return run_virtually(partial(_run_away, base, Path(folder), document, trouble))
+        return run_virtually(partial(_run_away, base, Path(folder), document, trouble, then))
 
 
 async def _run_away(
-    base: Database, folder: Path, document: dict[str, Any], trouble: Callable[[Cloud], None]
+    base: Database,
+    folder: Path,
+    document: dict[str, Any],
+    trouble: Callable[[Cloud], None],
+    then: dict[str, Any] | None,
 ) -> list[Hour]:
     cloud = Cloud(base.stage)
     checks = Checks(cloud, base.listener)
-    people = People(SimDb(base, Process("api", base.stage)).as_db(), cloud, checks)
+    people = People(SimDb(base, Process("api", base.stage)).as_db(), cloud, checks, heard_every_s=30.0)
     trouble(cloud)
     async with anyio.create_task_group() as group:
         await people.declare({"deployment": "lab", **document})
         group.start_soon(people.serve_vms)
         group.start_soon(Controllers(base, cloud, group, folder).keep_running, "only")
-        hours = [await _live_an_hour(cloud, checks) for _ in range(HOURS)]
+        hours = [await _live_an_hour(cloud, checks) for _ in range(HOURS - 1)]
+        if then:
+            changed = {name: {**pool, **then} for name, pool in document["pools"].items()}
+            await people.declare({"deployment": "lab", "pools": changed})
+        hours.append(await _live_an_hour(cloud, checks))
+        assert not base.stage.faults, base.stage.faults[0]
         group.cancel_scope.cancel()
     return hours
 

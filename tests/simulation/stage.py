@@ -20,6 +20,7 @@ class Troubles:
 
     capacity: float = 0.0  # of a launch to be refused
     quota: float = 0.0
+    refused: float = 0.0  # because the credentials may not do it
     throttling: float = 0.0  # of any call to AWS
     cut_short: float = 0.0  # of a launch: made, but ended before it runs
     network: float = 0.0  # of a call to AWS to be done and its answer lost

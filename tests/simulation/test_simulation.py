@@ -22,11 +22,6 @@ FRESH = [SystemRandom().randrange(2**32) for _ in range(int(os.environ.get("LABL
 CHUNKS = [FIXED[:10], FIXED[10:20], FIXED[20:], FRESH, KEPT]
 
 
-@pytest.fixture(scope="session")
-def databases(postgres_server: str) -> Databases:
-    return Databases(postgres_server)
-
-
 @pytest.mark.parametrize("seeds", CHUNKS, ids=["fixed-1", "fixed-2", "fixed-3", "fresh", "kept"])
 def test_every_life_keeps_the_rules_and_comes_to_rest(databases: Databases, seeds: list[int]) -> None:
     for seed in seeds:

@@ -95,6 +95,8 @@ def test_the_check_catches_what_the_budget_let_through() -> None:
         ({"above": 1.0, "size": 2}, {"size": 9}, True),  # no change lifts its own threshold
         ({"size": 2}, {"above": 1.0, "size": 9}, True),
         ({"size": 2}, {"size": 9}, False),
+        ({"size": 10}, {"size": 1000}, True),  # a slip of the finger
+        ({"above": None, "size": 10}, {"above": None, "size": 1000}, False),
         ({"above": 1.0, "size": 9}, {"above": 1.0, "size": 2}, False),
         ({"above": 9.0, "size": 1}, {"above": 9.0, "size": 1, "type": "x9.large"}, True),
     ],
