@@ -162,7 +162,7 @@ async def _wait_for(world: ActuationWorld, least: int) -> None:
 async def _recover(world: ActuationWorld) -> Mapping[str, Any]:
     """However far it had come: all there once, all in the state."""
     world.end_faults()
-    await world.settle_after_kill()
+    await world.settle_after_kill(deadline_s=600)
     whole = await describe(world)
     assert all(row[0] is Phase.LIVE for row in whole["rows"].values())
     return {key: whole[key] for key in ("rows", "running", "state", "locked")}
