@@ -67,7 +67,7 @@ class Rounds:
         chance = Random(seed)
         evil = Evil(self.site, self.proxies, chance, pause_s=LEASE_S * 1.3)
         size = MANY if self.people.size == FEW else FEW
-        self.watch.longest_s = 0.0
+        self.watch.longest_s, self.watch.terms = 0.0, 0
         with anyio.fail_after(240):
             async with anyio.create_task_group() as load:
                 load.start_soon(self.people.declare, size)
@@ -85,6 +85,7 @@ class Rounds:
             "rounds": 1,
             "faults": len(evil.done),
             "assignments": VISITORS,
+            "fail-overs": self.watch.terms,
             "longest_failover_s": round(self.watch.longest_s, 1),
             "longest_until_rest_s": seconds,
             **{act.split()[0]: evil.done.count(act) for act in evil.done},
