@@ -98,8 +98,8 @@ class Changes:
             self.cloud.terminate(made.instance_id, "AWS")
         while made.state(self.cloud.stage.at) == "pending":
             await anyio.sleep(1)
-            if self.why():  # its waiting was ended: it is there, and Terraform would replace it
-                self.state.tainted.add(address)
+            if self.why() and self.cloud.stage.happens("cancelled"):
+                self.state.tainted.add(address)  # it is there, and Terraform would replace it
                 return ""
         self.state.attributes[address] = self._describe(made)
         if made.ends_at is not None:

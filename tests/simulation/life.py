@@ -35,7 +35,7 @@ TROUBLED_S = (400.0, 1000.0)
 REST_WITHIN_S = 2400.0
 RESTS_S = 120.0
 LIKELY = {
-    "capacity": 0.3, "quota": 0.05, "throttling": 0.05, "cut_short": 0.1, "network": 0.05, "stale": 0.3, "short": 0.3,
+    "capacity": 0.3, "quota": 0.05, "throttling": 0.05, "cut_short": 0.1, "cancelled": 0.5, "network": 0.05, "stale": 0.3, "short": 0.3,
     "unseen": 0.1, "slow": 0.1, "lost_notes": 0.3, "cut_commit": 0.01, "hang": 0.002, "broken": 0.1,
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ class Troubles:
     refused: float = 0.0  # because the credentials may not do it
     throttling: float = 0.0  # of any call to AWS
     cut_short: float = 0.0  # of a launch: made, but ended before it runs
+    cancelled: float = 0.0  # of a launch not to be waited for once Terraform is asked to stop
     network: float = 0.0  # of a call to AWS to be done and its answer lost
     stale: float = 0.0  # of a listing to be one of the last five
     short: float = 0.0  # of a listing to lack an instance that is young
