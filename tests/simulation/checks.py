@@ -128,6 +128,7 @@ class Checks:
         found += [
             f"the base of {row[0]} is there" for row in self.read("SELECT pool FROM base") if row[0] not in lab.pools
         ]
+        found += [f"{row[0]} was released" for row in self.read("SELECT hostname FROM seat WHERE state = 'draining'")]
         behind = "SELECT name FROM pool WHERE NOT removed AND observed_generation < generation"
         return found + [f"{row[0]} is not observed" for row in self.read(behind)]
 
