@@ -54,7 +54,7 @@ def apply(
     """Put a document in force. Shows the difference first, and asks on a terminal."""
     text = read_document(file).text
     with LabLink(find_server()) as lablink:
-        current = _read_current(lablink)
+        current = read_current(lablink)
         difference = diff_texts(current["yaml"], text, (f"version {current['version']}", str(file)))
         if not difference:
             _report({"version": current["version"], "changed": False}, "Nothing to change", as_json)
@@ -67,7 +67,7 @@ def apply(
     _report({**answer, "changed": True}, f"{file} is in force", as_json)
 
 
-def _read_current(lablink: LabLink) -> dict[str, Any]:
+def read_current(lablink: LabLink) -> dict[str, Any]:
     """The version in force; version 0 with an empty text while there is none."""
     found = lablink.get("/desired") or {}
     return {"version": found.get("version") or 0, "yaml": found.get("yaml") or ""}
@@ -151,7 +151,7 @@ def _version(lablink: LabLink, number: int) -> tuple[str, str]:
 
 
 def _in_force(lablink: LabLink) -> tuple[str, str]:
-    current = _read_current(lablink)
+    current = read_current(lablink)
     return f"version {current['version']}", current["yaml"]
 
 

@@ -8,11 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from lablink.beside import find_part
-from lablink.desired import DEFAULT_FILE, read_document
+from lablink.client import LabLink, find_server
+from lablink.desired import DEFAULT_FILE, read_current, read_document
 from lablink.errors import Failed
 from lablink.output import print_line
 from pictures.errors import NotDrawn
 from pictures.kinds import Format, Kind, Preset
+from schemas.document import parse_lab
+from schemas.lab import Lab
 from schemas.values import nearest
 
 
@@ -44,17 +47,21 @@ def diagram(
         typer.Option("--format", help="Left out: as the ending of --output says, else png.", **_one_of(Format)),
     ] = None,
     config: Annotated[Path, typer.Option(help="The document whose deployment is shown.")] = DEFAULT_FILE,
+    in_force: Annotated[
+        bool, typer.Option("--in-force", help="Instead of a file, what is in force on the server.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="The file to write, over what is there [default: lablink-TYPE.FORMAT].")
     ] = None,
 ) -> None:
     """Draw the deployment that a document declares, from the real Terraform files; or the tables and calls of LabLink.
 
-    Parts that the document does not ask for are not drawn. Nothing is asked of AWS, and no server is needed.
+    Parts that the document does not ask for are not drawn. Nothing is asked of AWS, and without --in-force no server is needed.
     """
     format_ = form or _format_of(output)
     target = output or Path(f"lablink-{kind}.{format_}")
-    _write(target, _draw(kind, config, preset, format_))
+    read = _read_in_force if in_force else lambda: read_document(config).lab
+    _write(target, _draw(kind, read() if kind.needs_document else None, preset, format_))
     print_line(f"{target} shows {kind} ({preset}).", "green")
 
 
@@ -63,8 +70,15 @@ def _format_of(output: Path | None) -> Format:
     return Format(ending) if ending in list(Format) else Format.PNG
 
 
-def _draw(kind: Kind, config: Path, preset: Preset, format_: Format) -> bytes:
-    lab = read_document(config).lab if kind.needs_document else None
+def _read_in_force() -> Lab:
+    with LabLink(find_server()) as lablink:
+        text = read_current(lablink)["yaml"]
+    if not text:
+        raise Failed("Nothing is in force on the server yet: `lablink apply FILE` puts a document in force.")
+    return parse_lab(text).lab
+
+
+def _draw(kind: Kind, lab: Lab | None, preset: Preset, format_: Format) -> bytes:
     try:
         from pictures.drawing import draw_kind  # noqa: PLC0415 (an extra brings what it needs)
         from pictures.facts import Facts  # noqa: PLC0415

@@ -12,6 +12,7 @@ from pictures.drawing import make_picture
 from pictures.kinds import Format, Kind, Preset
 from pictures.sheet import SHEETS, draw
 from tests.pictures.drawn import ROOT, draw_document, make_facts
+from tests.unit.cli import Answer, answering
 
 EXAMPLE = str(ROOT / "lablink.yaml")
 DRAWING = {f"pictures.{name}" for name in ("drawing", "sheet", "icons", "label")}
@@ -102,3 +103,14 @@ def test_the_ending_of_the_file_says_its_format_and_nothing_else_is_left(tmp_pat
     assert result.exit_code == 0, result.output
     assert target.read_bytes().startswith(b"%PDF")
     assert [path.name for path in tmp_path.iterdir()] == ["picture.pdf"]
+
+
+def test_what_is_in_force_on_the_server_is_drawn(tmp_path: Path) -> None:
+    target = tmp_path / "now.svg"
+    document = "deployment: running\npools: {class: {size: 3, instance_type: g5.xlarge}}\n"
+    with answering({"GET /api/v1/desired": Answer(200, {"version": 4, "yaml": document})}):
+        assert run("--in-force", "--output", str(target)).exit_code == 0
+    assert "running dev: architecture" in target.read_text()
+    with answering({"GET /api/v1/desired": Answer(200, None)}):
+        refused = run("--in-force", "--output", str(target))
+    assert "Nothing is in force" in str(refused.exception)
