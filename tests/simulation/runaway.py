@@ -63,7 +63,7 @@ async def _run_away(
 ) -> list[Hour]:
     cloud = Cloud(base.stage)
     checks = Checks(cloud, base.listener)
-    people = People(SimDb(base, Process("api", base.stage)).as_db(), cloud, checks, heard_every_s=30.0)
+    people = People(SimDb(base, Process("api", base.stage)).as_db(), cloud, checks, heard_every_s=25.0)
     trouble(cloud)
     async with anyio.create_task_group() as group:
         await people.declare({"deployment": "lab", **document})
