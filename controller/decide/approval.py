@@ -15,13 +15,15 @@ def weigh_change(
 ) -> Approval | None:
     """None: it may come unasked. `cleared_usd` is what may be spent per hour already, where that is not what `before` declares.
 
-    The lower threshold counts, so that no change can lift it for itself. VMs without a known price always ask.
+    The lower threshold counts, so that no change can lift it for itself. VMs without a known price ask where a document names one.
     """
-    named = [lab.budget.approve_above for lab in (before, after) if lab.budget.approve_above is not None]
-    if not named:
+    budgets = [lab.budget for lab in (before, after) if lab.budget.approve_above is not None]
+    if not budgets:
         return None
     was, wanted = declared_rate(before, prices), declared_rate(after, prices)
     cleared = was.usd if cleared_usd is None else cleared_usd
-    if wanted.usd - cleared <= min(named) and set(wanted.unpriced) <= set(was.unpriced):
+    above = min(budget.approve_above or 0.0 for budget in budgets)
+    named = any("approve_above" in budget.model_fields_set for budget in budgets)
+    if wanted.usd - cleared <= above and not (named and set(wanted.unpriced) - set(was.unpriced)):
         return None
     return Approval(version=version, cleared_usd=cleared, wanted_usd=wanted.usd)

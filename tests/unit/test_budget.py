@@ -99,6 +99,7 @@ def test_the_check_catches_what_the_budget_let_through() -> None:
         ({"above": None, "size": 10}, {"above": None, "size": 1000}, False),
         ({"above": 1.0, "size": 9}, {"above": 1.0, "size": 2}, False),
         ({"above": 9.0, "size": 1}, {"above": 9.0, "size": 1, "type": "x9.large"}, True),
+        ({"size": 1}, {"size": 1, "type": "x9.large"}, False),  # who named no threshold is asked for slips alone
     ],
 )
 def test_who_has_to_ask(before: dict[str, Any], after: dict[str, Any], asks: bool) -> None:
