@@ -55,13 +55,14 @@ async def test_a_request_that_does_not_come_whole_ends_its_connection(
 async def test_a_head_without_an_end_is_not_kept(dsn: str) -> None:
     async with serving(dsn) as world:
         stream = await connect(world, HEAD)
-        with anyio.fail_after(PATIENCE_S):
-            try:
-                while True:
-                    await stream.send(b"X-More: " + b"x" * 16_000 + b"\r\n")
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                pass
+        with anyio.fail_after(PATIENCE_S), pytest.raises((anyio.BrokenResourceError, anyio.ClosedResourceError)):
+            await send_for_ever(stream)
         await stream.aclose()
+
+
+async def send_for_ever(stream: SocketStream) -> None:
+    while True:
+        await stream.send(b"X-More: " + b"x" * 16_000 + b"\r\n")
 
 
 async def test_a_whole_request_may_be_held_for_as_long_as_it_takes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
