@@ -77,6 +77,11 @@ def _read_request(environ: dict[str, Any], service: str, region: str) -> Call:
     return Call(service, region, operation[1] if operation else environ["REQUEST_METHOD"])
 
 
+def read_service(environ: dict[str, Any]) -> str:
+    """Which service a WSGI request is for, by its signature; its body is left alone."""
+    return _read_scope(environ.get("HTTP_AUTHORIZATION", ""))[1]
+
+
 def render_error(service: str, code: str, message: str, status: int | None = None) -> tuple[int, str, bytes]:
     """HTTP status, content type and body of a refusal in the service's own form. The code "500" is a bare HTTP 500.
 

@@ -22,21 +22,16 @@ from typing import Any
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 from sandbox.aws_snapshot import Snapshots
 from sandbox.fault_injector import PREFIX, FaultInjector
 from sandbox.faults import Faults
+from sandbox.moto_server import MotoCalls, QuietHandler
 
 LABLINK_AMI = "ami-0601752c11b394251"
 _ENDED_AT = re.compile(r"\(([\d-]+ [\d:]+) UTC\)")
 _LOOK_S = 0.5  # how long a dead parent can go unnoticed
-
-
-class _QuietHandler(MotoRequestHandler):
-    def log_request(self, code: Any = "-", size: Any = "-") -> None:
-        """Nothing: a fleet makes thousands of calls."""
 
 
 def serve(listening: socket.socket, folder: Path, region: str, parent: int, forget_s: float) -> None:
@@ -48,10 +43,10 @@ def serve(listening: socket.socket, folder: Path, region: str, parent: int, forg
     snapshots = Snapshots(folder / "aws.pickle", world_lock)
     if not snapshots.restore():
         _register_ami(ec2_backends[DEFAULT_ACCOUNT_ID][region])
-    application = DomainDispatcherApplication(create_backend_app)
-    injector = FaultInjector(application, Faults(time.monotonic), world_lock, snapshots.touch, _harm_instance)
+    moto = MotoCalls(world_lock)
+    injector = FaultInjector(moto, Faults(time.monotonic), world_lock, snapshots.touch, _harm_instance)
     host, port = listening.getsockname()
-    server = make_server(host, port, injector, threaded=True, request_handler=_QuietHandler, fd=listening.fileno())
+    server = make_server(host, port, injector, threaded=True, request_handler=QuietHandler, fd=listening.fileno())
     url = f"http://{host}:{port}"
     snapshots.start()
     threading.Thread(target=server.serve_forever, args=(0.05,), name="server", daemon=True).start()

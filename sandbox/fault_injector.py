@@ -1,7 +1,7 @@
 """The WSGI application in front of moto: answers `/_sandbox/…` itself, and lets a call be late, refused or lied to.
 
-`sandbox.aws_server` wires it. It hands calls to moto one at a time (moto is not made for threads) and says which changed
-something; faults come from `sandbox.faults`.
+`sandbox.aws_server` wires it. It hands calls to moto (`sandbox.moto_server`) and says which changed something; faults come
+from `sandbox.faults`.
 """
 
 import json
@@ -132,8 +132,7 @@ class FaultInjector:
             begun.append((status, headers))
             return lambda _body: None
 
-        with self._world_lock:
-            body = b"".join(self._moto(environ, start_response))
+        body = b"".join(self._moto(environ, start_response))
         if call.changes_something:
             self._touch()
         status, headers = begun[-1]

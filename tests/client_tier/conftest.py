@@ -6,10 +6,10 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from mypy_boto3_ec2 import EC2Client
 
 from sandbox.aws_provider.serve import serve_reattach
+from sandbox.moto_server import MotoServer
 from tests.client_tier.boot import AllocatorStandIn, Machine
 from tests.client_tier.module import REGION, Module, render_script, vm
 
@@ -20,10 +20,8 @@ class Cloud:
     """moto and the provider stand-in; `environment` is what a terraform needs to reach them."""
 
     def __init__(self) -> None:
-        self._moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-        self._moto.start()
-        host, port = self._moto.get_host_and_port()
-        self.url = f"http://{host}:{port}"
+        self._moto = MotoServer()
+        self.url = self._moto.url
         self._provider = serve_reattach(
             endpoint_url=self.url, region=REGION, access_key="testing", secret_key="testing"
         )

@@ -1,7 +1,6 @@
 """The allocator tier applied for real: moto, the provider stand-in, the real Terraform in a working copy, boto3 to look with."""
 
 import json
-import logging
 import os
 import subprocess
 from dataclasses import dataclass, field
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 from lablink.infra_copy import prepare_copy
 from sandbox.aws_provider.serve import serve_reattach
+from sandbox.moto_server import MotoServer
 from schemas.document import parse_lab
 
 REGION = "us-west-2"
@@ -25,11 +24,8 @@ class Cloud:
     """moto with a certificate and a zone, and the provider stand-in before it."""
 
     def __init__(self) -> None:
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self._moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-        self._moto.start()
-        host, port = self._moto.get_host_and_port()
-        self.url = f"http://{host}:{port}"
+        self._moto = MotoServer()
+        self.url = self._moto.url
         self._provider = serve_reattach(
             endpoint_url=self.url, region=REGION, access_key="testing", secret_key="testing"
         )

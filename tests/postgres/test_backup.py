@@ -10,7 +10,6 @@ from typing import Any
 import boto3
 import psycopg
 import pytest
-from moto.server import ThreadedMotoServer
 from psycopg.conninfo import conninfo_to_dict
 
 from controller.backups import DONE, back_up_when_due
@@ -30,6 +29,7 @@ from lablink.backup import (
 from lablink.backup_place import FolderPlace
 from lablink.errors import Failed
 from lablink.named_instances import find_highest, list_named
+from sandbox.moto_server import MotoServer
 from sandbox.postgres import drop_database
 from schemas.document import parse_lab
 from schemas.settings import Settings
@@ -168,17 +168,15 @@ def test_the_newest_backups_are_kept_and_others_files_left(vault: Vault, tmp_pat
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
+    server = MotoServer()
     for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": server.url,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    yield f"http://{host}:{port}"
+    yield server.url
     server.stop()
 
 

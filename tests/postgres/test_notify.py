@@ -10,12 +10,12 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from moto.server import ThreadedMotoServer
 
 from controller.ec2 import Ec2
 from controller.notify.deliver import deliver
 from controller.say import say
 from controller.world import World
+from sandbox.moto_server import MotoServer
 from schemas.conditions import Severity
 from schemas.document import parse_lab
 from schemas.notification import Letter
@@ -238,11 +238,9 @@ async def test_without_a_mail_server_it_is_said_what_to_set(db: Db, dsn: str) ->
 
 
 async def test_a_topic_of_sns_gets_it(db: Db, dsn: str) -> None:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
+    server = MotoServer()
     try:
-        host, port = server.get_host_and_port()
-        ec2 = Ec2(f"http://{host}:{port}", "key", "secret")
+        ec2 = Ec2(server.url, "key", "secret")
         client = ec2._client("sns", "us-west-2")
         arn = (await anyio.to_thread.run_sync(lambda: client.create_topic(Name="troubles")))["TopicArn"]
         await declare(db, f"{{sns: '{arn}', on: [Stalled]}}, {{sns: '{arn}-gone', on: [Stalled]}}")

@@ -4,7 +4,6 @@ Everything is on loopback and ends with the test; terraform gets an environment 
 """
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -16,9 +15,9 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 from sandbox.aws_provider.serve import ReattachServer, serve_reattach
+from sandbox.moto_server import MotoServer
 
 REGION = "us-west-2"
 TIMEOUT_S = 120
@@ -144,15 +143,11 @@ class World:
 @contextmanager
 def open_world(root: Path) -> Iterator[World]:
     """Starts moto and the stand-in; both are ended again."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request would bury what a failed test says
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    endpoint_url = f"http://{host}:{port}"
+    moto = MotoServer()
     try:
-        provider = serve_reattach(endpoint_url=endpoint_url, access_key="test", secret_key="test")
+        provider = serve_reattach(endpoint_url=moto.url, access_key="test", secret_key="test")
         try:
-            yield World(endpoint_url, provider, root)
+            yield World(moto.url, provider, root)
         finally:
             provider.stop()
     finally:
