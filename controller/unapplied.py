@@ -21,6 +21,7 @@ def find_unapplied(snapshot: Snapshot, decision: Decision) -> list[str]:
     found |= {base.pool for base in snapshot.bases if base.applied_hash is None or not base.wanted}
     found |= {row.name for row in snapshot.pools.values() if row.observed_generation < row.generation}
     found |= {row.name for row in snapshot.pools.values() if any(is_true(row, kind) for kind in TROUBLES)}
+    found |= {run.pool for run in snapshot.runs.values() if run.ended_at is None and run.must_end_by < snapshot.now}
     named = {vm.hostname: vm.pool for vm in snapshot.vms}
     ending = [instance for instance in snapshot.instances if instance.verdict]
     found |= {pool for one in ending for pool in (one.pool, named.get(one.hostname or "")) if pool}

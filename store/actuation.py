@@ -110,6 +110,10 @@ async def record_created(conn: Connection, created: Sequence[Created]) -> None:
     await conn.execute(CREATED, params)
 
 
+STILL_HELD = """
+UPDATE vm SET phase = 'lost', ended_at = NULL, reason = 'Terraform still holds it', version = version + 1
+ WHERE hostname = ANY(%s) AND phase = 'gone'
+"""
 RECORD = """
 WITH s AS (SELECT * FROM jsonb_to_recordset(%(vms)s)
                     AS s (hostname text, instance_id text, public_ip text, private_ip text, zone text)),
@@ -132,7 +136,11 @@ UPDATE vm SET in_state = n.in_state, instance_id = n.instance_id, public_ip = n.
 
 
 async def record_instances(conn: Connection, pool: str, region: str, shard: int, vms: Iterable[StateVm]) -> None:
-    """Bring the rows of a shard to what its state holds: which are in it, and the instances that they have."""
+    """Bring the rows of a shard to what its state holds: which are in it, and the instances that they have.
+
+    A row that was over while the state could not be read is lost again, so that Terraform forgets it, too.
+    """
+    vms = tuple(vms)
     rows = [
         {
             "hostname": vm.hostname,
@@ -143,6 +151,7 @@ async def record_instances(conn: Connection, pool: str, region: str, shard: int,
         }
         for vm in vms
     ]
+    await conn.execute(STILL_HELD, ([vm.hostname for vm in vms],))
     await conn.execute(RECORD, {"vms": Jsonb(rows), "pool": pool, "region": region, "shard": shard})
 
 

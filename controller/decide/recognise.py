@@ -39,7 +39,7 @@ def mark_gone(work: Work) -> Work:
 
 def _over(one: Judged, view: PoolView, name_seen: bool) -> str:
     vm = one.vm
-    if vm.in_state or vm.phase not in (Phase.DRAINING, Phase.LOST) or view.in_progress(vm):
+    if vm.in_state or vm.phase not in (Phase.DRAINING, Phase.LOST) or view.unread(vm):
         return ""
     if vm.instance_state == "terminated":
         return "its instance is terminated"
@@ -56,13 +56,12 @@ def _over(one: Judged, view: PoolView, name_seen: bool) -> str:
 
 
 def _untouched(one: Judged, view: PoolView) -> bool:
-    """Whether no run can have made an instance that the listing does not show yet."""
+    """Whether no run, all of which are closed, can have made an instance that the listing does not show yet."""
     vm, run = one.vm, view.run_of(one.vm)
-    if run is None or (run.ended_at and run.ended_at < vm.created_at):
+    if run is None or run.ended_at is None or run.ended_at < vm.created_at:
         return True
-    # A run without an end was cut off: its guard ends it soon after `must_end_by`, at an unknown moment.
-    ended_at, margin = (run.ended_at, AFTER_RUN) if run.ended_at else (run.must_end_by, view.world.settle)
-    return view.world.listed_at[vm.region] - ended_at >= margin
+    margin = view.world.settle if run.outcome == "interrupted" else AFTER_RUN
+    return view.world.listed_at[vm.region] - run.ended_at >= margin
 
 
 def record_instances(work: Work) -> Work:

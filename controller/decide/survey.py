@@ -97,6 +97,11 @@ class PoolView:
         run = self.run_of(vm)
         return run is not None and run.ended_at is None and run.must_end_by > self.world.now
 
+    def unread(self, vm: Vm) -> bool:
+        """Whether a run was not closed yet: what Terraform's state holds since is not in the row."""
+        run = self.run_of(vm)
+        return run is not None and run.ended_at is None
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:

@@ -135,10 +135,13 @@ class Simulation(Record):
         for one in list(self.instances.values()):
             if one.verdict == "terminate":
                 self.change_instance(one.instance_id, state="terminated")
+        for name, cut in list(self.runs.items()):
+            if cut.ended_at is None and cut.must_end_by <= self.now:
+                self.runs[name] = cut.model_copy(update={"ended_at": self.now, "outcome": "interrupted"})
         for vm in list(self.vms.values()):
             key = f"{vm.pool}/{vm.region}/{vm.shard}"
             run = self.runs.get(key)
-            busy = run is not None and run.ended_at is None and run.must_end_by > self.now
+            busy = run is not None and run.ended_at is None
             if not busy and not self.pools.get(vm.pool, {}).get("paused"):
                 self._apply(vm, key)
 

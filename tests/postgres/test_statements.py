@@ -32,12 +32,12 @@ async def db(dsn: str) -> AsyncIterator[Db]:
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement that psycopg sends from now on."""
+    """Every statement from now on, but for the empty one by which a pool checks a connection that was idle for a while."""
     statements: list[str] = []
     execute = AsyncCursor.execute
 
     async def note(cursor: Any, query: Any, *rest: Any, **more: Any) -> Any:
-        statements.append(str(query))
+        statements.extend([str(query)] if query else [])
         return await execute(cursor, query, *rest, **more)
 
     monkeypatch.setattr(AsyncCursor, "execute", note)

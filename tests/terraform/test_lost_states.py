@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from controller.actuator import open_actuator
 from sandbox.aws import RunningAws
 from sandbox.aws_provider.serve import ReattachServer
+from schemas.vm import Phase
 from store.sealed import forget_lost
 from store.secret import Cipher, read_secret, ssh_key_name
 from tests.terraform.actuation_world import POOL, QUICK, REGION, ActuationWorld, cloud_environment, make_settings
@@ -89,3 +90,17 @@ async def test_a_lost_encryption_key_costs_no_vm_and_new_ones_take_a_new_ssh_key
     assert renewed["Tags"] == pair["Tags"]
     async with anew.db.connection() as conn:
         assert await read_secret(conn, Cipher(OTHER), key)
+
+
+async def test_a_row_that_was_over_before_its_state_was_read_is_forgotten_by_terraform_too(
+    world: ActuationWorld,
+) -> None:
+    gone, stays = await world.plan_vms(2)
+    await world.settle()
+    await world.write(f"UPDATE vm SET phase = 'gone', in_state = false, ended_at = now() WHERE hostname = '{gone}'")
+    (new,) = await world.plan_vms(1)
+    await world.settle()  # the plan would delete what nobody decided: it is refused, and the state read
+    await forget_pauses(world)
+    await world.settle()
+    assert await world.running() == [stays, new]
+    assert {vm.hostname: vm.phase for vm in await world.vms()}[gone] is Phase.LOST

@@ -173,9 +173,9 @@ def test_a_row_without_instance_waits_for_a_listing_after_the_last_run() -> None
 
     assert never_made(ended_at=NOW - 4 * SECOND) == []
     assert never_made(ended_at=NOW - 5 * SECOND) == ["gone 1"]
-    cut_off = {"ended_at": None, "outcome": "running"}
-    assert never_made(**cut_off, must_end_by=NOW - 30 * SECOND) == []
-    assert never_made(**cut_off, must_end_by=NOW - MINUTE) == ["gone 1"]
+    assert never_made(ended_at=None, outcome="running", must_end_by=NOW - 30 * MINUTE) == []  # not closed yet
+    assert never_made(ended_at=NOW - 59 * SECOND, outcome="interrupted") == []
+    assert never_made(ended_at=NOW - MINUTE, outcome="interrupted") == ["gone 1"]
 
 
 def test_a_row_whose_instance_turns_up_is_not_gone() -> None:

@@ -47,3 +47,9 @@ def test_a_wish_for_a_reboot_wakes_its_pool_until_it_is_fulfilled(
     if rebooted_min is not None:
         wish["rebooted_at"] = NOW - timedelta(minutes=rebooted_min)
     assert unapplied(at_rest().add("ready", 1).add("assigned", 2, **wish)) == (["client"] if wakes else [])
+
+
+@pytest.mark.parametrize(("left_min", "wakes"), [(1, False), (-1, True)])
+def test_a_run_that_should_be_over_wakes_its_pool_to_be_closed(left_min: int, wakes: bool) -> None:
+    situation = at_rest().add("ready", 1, 2).run(ended_at=None, must_end_by=NOW + timedelta(minutes=left_min))
+    assert unapplied(situation) == (["client"] if wakes else [])
