@@ -134,6 +134,19 @@ def write_reliability() -> Iterator[str]:
         yield f"| took | {run['took_s'] / 60:,.1f} minutes |"
         yield f"| by | `{run['command']}` at commit `{run['commit']}`, {run['at']}, {run['machine']} |"
         yield from ("", *(f"* {text(each['said'])}: `{each['command']}`" for each in run["failures"][:20]), "")
+        if run.get("details"):
+            yield from _write_details(run["of_each"], run["details"])
+
+
+def _write_details(of_each: str, details: dict[str, dict[str, float]]) -> Iterator[str]:
+    columns = list(dict.fromkeys(name for figures in details.values() for name in sorted(figures)))
+    yield from (f"<details markdown><summary>Each {of_each} ({len(details):,})</summary>", "")
+    yield f"| {of_each} | {' | '.join(name.replace('_', ' ') for name in columns)} |"
+    yield "|---|" + "---|" * len(columns)
+    for name, figures in sorted(details.items()):
+        cells = (f"{figures[column]:,.10g}" if column in figures else "" for column in columns)
+        yield f"| `{name.replace('|', chr(92) + '|')}` | {' | '.join(cells)} |"
+    yield from ("", "</details>", "")
 
 
 def write_runbook() -> Iterable[str]:

@@ -118,6 +118,10 @@ class People:
             losses.append(f"size {self.size} was accepted, {newest} is in force")
         return losses
 
+    def count_acknowledged(self) -> int:
+        """How much `find_losses` looks for."""
+        return sum(len(shipper.stored) for shipper in self.shippers) + len(self.seated) + bool(self.size)
+
     async def wait(self, what: str, condition: Any, within_s: float = 90) -> float:
         return await to_thread.run_sync(self.site.wait, what, condition, within_s)
 

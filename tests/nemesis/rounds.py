@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from shutil import which
 
@@ -21,7 +22,7 @@ from tests.api.silent_proxy import SilentProxy
 from tests.nemesis.evil import Evil, Watch
 from tests.nemesis.people import READY, People, meeting
 from tests.nemesis.site import Site, open_site
-from tests.prove.piece import Lived, run_pieces
+from tests.prove.piece import Lived, end_tidily, run_pieces
 
 FEW, MANY = 3, 5
 VISITORS = 8
@@ -129,13 +130,19 @@ class Rounds:
         return found
 
 
+def write_wrapper(folder: Path, terraform: str) -> Path:
+    """A Terraform that notes in `met` when it meets another on its state."""
+    wrapper = folder / "terraform.sh"
+    wrapper.write_text(TERRAFORM.format(folder=folder, terraform=terraform))
+    wrapper.chmod(0o755)
+    return wrapper
+
+
 @contextmanager
 def open_several() -> Iterator[Site]:
     """A site whose Terraform tells when it meets another, and whose database tells who writes."""
     with open_site(FEW) as site:
-        wrapper = site.folder / "terraform.sh"
-        wrapper.write_text(TERRAFORM.format(folder=site.folder, terraform=which("terraform")))
-        wrapper.chmod(0o755)
+        wrapper = write_wrapper(site.folder, str(which("terraform")))
         site.lab.environment |= {"LABLINK_TERRAFORM": str(wrapper), "LABLINK_LEASE_TTL_S": str(LEASE_S)}
         triggers = [
             f"CREATE TRIGGER note AFTER INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION nemesis_note();"
@@ -179,6 +186,7 @@ def playing() -> Iterator[Callable[[int], Lived]]:
 
 
 def main() -> int:
+    end_tidily()
     with playing() as play:
         return run_pieces("tests.nemesis.rounds", __doc__, play)
 

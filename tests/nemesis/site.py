@@ -175,7 +175,19 @@ class Site:
             return False
         if self.rows(AT_WORK) or not self.rows(CONVERGED) or self.lab.instances() != Counter(live):
             return False
+        if self.find_leader() is None:
+            return False
         return not find_terraforms(str(self.folder)) and all(self.answers(name) for name in self.ports)
+
+    def find_leader(self) -> str | None:
+        """The name of the program that has the lease and runs."""
+        pids = [int(row["holder"].split("/")[1]) for row in self.rows(LEASE)]
+        return next((name for name, one in self.programs.items() if one.pid in pids and not one.ended), None)
+
+    def find_orphans(self) -> list[str]:
+        """Instances that no row knows."""
+        known = Counter(row["hostname"] for row in self.rows(PRESENT))
+        return sorted((self.lab.instances() - known).elements())
 
     def answers(self, name: str) -> bool:
         try:
@@ -204,6 +216,7 @@ PRESENT = "SELECT hostname FROM vm WHERE phase <> 'gone'"
 AT_WORK = """
 SELECT 'run' FROM run WHERE ended_at IS NULL UNION ALL SELECT 'lock' FROM tf_state WHERE lock_run IS NOT NULL
 """
+LEASE = "SELECT holder FROM lease WHERE expires_at > now()"
 CONVERGED = "SELECT FROM pool WHERE name = 'client' AND (conditions->'Converged'->>'status')::boolean"
 
 
@@ -254,3 +267,8 @@ def give_order(site: Site, **order: Any) -> None:
     draft = site.folder / "orders.draft"
     draft.write_text(json.dumps({**pids, **order, "number": time.monotonic_ns()}))
     os.replace(draft, site.folder / "orders")
+
+
+def take_order_back(site: Site) -> None:
+    """Nobody dies any more, unless somebody has begun to."""
+    (site.folder / "orders").unlink(missing_ok=True)

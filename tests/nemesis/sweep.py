@@ -5,61 +5,53 @@ and again, each time with a `kill -9` of the controller, the API, Terraform or P
 must come to rest with the declared VMs, no other instance, and all that was acknowledged. Standard error has each boundary's name.
 """
 
-import hashlib
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from anyio import to_thread
 from anyio.from_thread import start_blocking_portal
 
+from tests.nemesis.catalogue import Catalogue, Death, choose_kinds
 from tests.nemesis.clients import Person
 from tests.nemesis.people import READY, People, meeting
-from tests.nemesis.site import Site, add_provider, give_order, open_site, watched
-from tests.prove.piece import Lived, run_pieces
+from tests.nemesis.site import Site, add_provider, give_order, open_site, take_order_back, watched
+from tests.prove.kept import KEPT, read_commit
+from tests.prove.piece import Lived, end_tidily, run_pieces
 
 FEW, MANY = 1, 2
-DAY = ("grow", "seat", "log", "boot", "leave", "shrink")
-
-
-@dataclass(frozen=True)
-class Death:
-    """Who dies in which turn, at which boundary."""
-
-    turn: str
-    at: str
-    victim: str
-
-    @property
-    def kind(self) -> tuple[str, ...]:
-        """The class of boundaries that it stands for: who, in which process, at what."""
-        role, _, kind, _ = self.at.split(" ", 3)
-        return (self.victim, role, kind)
-
-    def __str__(self) -> str:
-        return f"{self.victim} killed in {self.turn}, {self.at}"
+NEEDS = {
+    "grow": (FEW, False), "seat": (MANY, False), "log": (MANY, True), "boot": (MANY, True), "leave": (MANY, True), "shrink": (MANY, False),
+}  # fmt: skip
+"""The turns of the day, and what each begins with: how many VMs, and whether somebody has one."""
+MORE_TICKS = 2
+"""After a death so many more ticks may have to decide something than in an undisturbed turn."""
+REGULAR_S = 3.0
+"""Within which all that happens at rest, too, has happened: ticks, listings, renewals of the lease."""
+TRIES = 4
+UNREACHED = Path(__file__).with_name("unreached.txt")
+STRUCK = "struck"
+TICKS = "SELECT count(*) AS n FROM tick WHERE at > to_timestamp({})"
 
 
 @dataclass
 class Sweep:
-    """A site with one person, from rest to rest. `offered` are the deaths of each turn, in an order that is the same for each process."""
+    """A site with at most one person, from rest to rest."""
 
     site: Site
     people: People
-    offered: dict[str, list[Death]] = field(default_factory=dict)
-    turns: int = 0
+    catalogue: Catalogue
+    size: int = FEW
     person: Person | None = None
 
-    @property
-    def turn(self) -> str:
-        """What comes next."""
-        return DAY[self.turns % len(DAY)]
-
-    async def act(self) -> None:
-        match self.turn:
+    async def act(self, turn: str) -> None:
+        match turn:
             case "grow" | "shrink":
+                self.size = MANY if turn == "grow" else FEW
                 await self.people.declare(self.size)
             case "seat":
                 self.person = self.people.make_person()
@@ -67,110 +59,140 @@ class Sweep:
             case "leave":
                 assert self.person
                 await self.people.leave(self.person)
+                self.person = None
             case "log":
                 await self.people.ship(next(iter(self.people.lives)))
             case "boot":
                 for name in ("controller", "api"):
                     self.site.end(name)
 
-    @property
-    def size(self) -> int:
-        """How many VMs there are after the turn."""
-        return FEW if self.turn == "shrink" else MANY
+    async def prepare(self, turn: str) -> None:
+        """Live the turns that have to come before."""
+        size, sits = NEEDS[turn]
+        while (self.size, self.person is not None) != (size, sits):
+            if self.person:
+                await self.live("leave")
+            elif self.size != size:
+                await self.live("grow" if size == MANY else "shrink")
+            else:
+                await self.live("seat")
 
-    async def live(self, **order: Any) -> list[str]:
+    async def live(self, turn: str, **order: Any) -> list[str]:
         """One turn to its rest; what was lost."""
         give_order(self.site, **order)
-        await self.act()
-        await self.people.wait(f"rest after {self.turn} with {order}", self.is_at_rest)
-        self.turns += 1
+        await self.act(turn)
+        await self.rest(f"{turn} with {order}")
+        if order and not (self.site.folder / STRUCK).exists():
+            await self._wait_for_regular()
+            await self.rest(f"{turn} with {order}")
         return await self.people.find_losses()
+
+    async def rest(self, after: str) -> None:
+        await self.people.wait(f"rest after {after}", self.is_at_rest)
 
     def is_at_rest(self) -> bool:
         """Also of the seats: all but the person's can be had."""
         free = len(self.site.rows(READY))
         return free == self.size - len(self.people.seated) and self.site.is_at_rest(self.size)
 
+    async def _wait_for_regular(self) -> None:
+        """What happens at rest again and again comes to the ordered crossing by itself; then nobody dies any more."""
+
+        def struck() -> bool:
+            return (self.site.folder / STRUCK).exists() or time.monotonic() > until
+
+        until = time.monotonic() + REGULAR_S
+        await self.people.wait("what is regular", struck)
+        take_order_back(self.site)
+
     async def learn(self) -> None:
         """An undisturbed day; all deaths that it offers."""
-        for turn in DAY:
+        crossed, ticks = {}, {}
+        for turn in NEEDS:
+            await self.prepare(turn)
             (self.site.folder / "crossed").write_text("")
-            await self.live()
-            places = set((self.site.folder / "crossed").read_text().splitlines())
-            deaths = [Death(turn, place, victim) for place in places for victim in find_victims(place)]
-            self.offered[turn] = sorted(deaths, key=lambda death: hashlib.sha256(str(death).encode()).digest())
+            began_at = time.time()
+            await self.live(turn)
+            crossed[turn] = (self.site.folder / "crossed").read_text().splitlines()
+            ticks[turn] = await self._count_ticks(began_at)
+        self.catalogue.add(crossed, ticks)
+
+    async def _count_ticks(self, since: float) -> int:
+        return int((await to_thread.run_sync(self.site.rows, TICKS.format(since)))[0]["n"])
 
     async def die(self, number: int) -> Lived:
-        """Numbers go through the day, turn by turn, and each day to the next death of each turn; a turn that has no more is only lived."""
-        turn, day = DAY[number % len(DAY)], number // len(DAY)
-        while self.turn != turn:
-            await self.live()
-        due = self.offered[turn][day : day + 1]
-        return await self.kill(due[0]) if due else Lived(await self.live(), {})
+        """A number that has no death is nothing."""
+        deaths = self.catalogue.deaths
+        return await self.kill(deaths[number]) if number < len(deaths) else Lived([], {})
 
     async def kill(self, death: Death) -> Lived:
-        """The turn with this death in it."""
-        struck = self.site.folder / "struck"
+        """The turn with this death in it; if it does not come to that crossing, with one at the first crossing, until that comes."""
+        struck = self.site.folder / STRUCK
         struck.unlink(missing_ok=True)
-        losses = await self.live(at=death.at, victim=death.victim)
-        if not struck.exists():
-            sys.stderr.write(f"not crossed again: {death}\n")
-            return Lived(losses, {"boundaries not crossed again": 1})
-        seconds = round(time.time() - struck.stat().st_mtime, 1)
-        sys.stderr.write(f"at rest after {seconds} s: {death}\n")
-        known = len({(one.turn, one.at) for deaths in self.offered.values() for one in deaths})
+        losses: list[str] = []
+        for nth in range(TRIES):
+            await self.prepare(death.turn)
+            losses += await self.live(death.turn, at=death.boundary if nth else death.at, victim=death.victim)
+            if struck.exists():
+                how = "at another crossing of the boundary" if nth else "at the ordered crossing"
+                return await self._describe(death, how, losses)
+        sys.stderr.write(f"not reached: {death}\n")
+        faults = [] if f"{death.turn}: {death.boundary}" in read_unreached() else [f"not reached: {death}"]
+        return Lived([*losses, *faults], {"not reached": 1}, {death.boundary: {"not reached": 1}})
+
+    async def _describe(self, death: Death, how: str, losses: list[str]) -> Lived:
+        struck_at = (self.site.folder / STRUCK).stat().st_mtime
+        seconds = round(time.time() - struck_at, 1)
+        more = await self._count_ticks(struck_at) - self.catalogue.ticks[death.turn]
+        sys.stderr.write(f"at rest after {seconds} s, {more:+d} ticks: {death}, {how}\n")
+        orphans = await to_thread.run_sync(self.site.find_orphans)
+        twins = await to_thread.run_sync(self.site.lab.find_twins)
+        faults = [
+            *losses,
+            *(f"nobody knows {one}" for one in orphans),
+            *(f"there were two {one} at a time" for one in twins),
+        ]
+        if more > MORE_TICKS:
+            faults.append(f"at rest after {more} more ticks that decided something")
         figures = {
             "deaths": 1,
             f"deaths of {death.victim}": 1,
+            how: 1,
+            "orphans": len(orphans),
+            "duplicates": len(twins),
+            "lost acknowledgements": len(losses),
+            "acknowledgements looked for": self.people.count_acknowledged(),
             "longest_until_rest_s": seconds,
-            "most_boundaries": known,
+            "most_more_ticks": max(0, more),
         }
-        return Lived([f"{death}: {loss}" for loss in losses], figures)
+        detail = {death.victim: 1, "longest_until_rest_s": seconds}
+        return Lived([f"{death}: {fault}" for fault in faults], figures, {death.boundary: detail})
 
     async def kill_kinds(self) -> dict[Death, Lived]:
-        """One death of each kind, in as few days as there are."""
-        due = choose_kinds([death for deaths in self.offered.values() for death in deaths])
-        lived = {}
-        while due:
-            death = next((one for one in due if one.turn == self.turn), None)
-            if death:
-                due.remove(death)
-                lived[death] = await self.kill(death)
-            else:
-                await self.live()
-        return lived
+        """One death of each kind, turn by turn."""
+        due = choose_kinds(self.catalogue.deaths)
+        return {death: await self.kill(death) for turn in NEEDS for death in due if death.turn == turn}
 
 
-def find_victims(place: str) -> list[str]:
-    """Who may die there: the process itself, the one it works for, or the database that it has just spoken to."""
-    role, _, kind, _ = place.split(" ", 3)
-    if role == "provider":
-        return ["terraform", "controller"]
-    of_states = kind == "answer" and role == "controller"
-    return [role, *(["postgres"] if kind in ("commit", "statement") else []), *(["terraform"] if of_states else [])]
-
-
-def choose_kinds(offered: Sequence[Death]) -> list[Death]:
-    """One of each kind, spread over the turns: of several that would do, in the turn that has the fewest yet."""
-    chosen: dict[tuple[str, ...], Death] = {}
-    for death in offered:
-        if death.kind not in chosen or _count(chosen, death.turn) < _count(chosen, chosen[death.kind].turn) - 1:
-            chosen[death.kind] = death
-    return list(chosen.values())
-
-
-def _count(chosen: dict[tuple[str, ...], Death], turn: str) -> int:
-    return sum(death.turn == turn for death in chosen.values())
+def read_unreached() -> set[str]:
+    """Boundaries that some turn crosses only by chance, each with a reason beside it."""
+    lines = UNREACHED.read_text().splitlines()
+    return {line.partition(" # ")[0].strip() for line in lines if line and not line.startswith("#")}
 
 
 @asynccontextmanager
-async def learned(site: Site) -> AsyncIterator[Sweep]:
-    """A site after an undisturbed day."""
+async def learned(site: Site, file: Path) -> AsyncIterator[Sweep]:
+    """A site that has a catalogue: of a process that was here before, or after an undisturbed day."""
     async with meeting(site) as people:
-        sweep = Sweep(site, people, turns=-1)
-        await people.wait("the first rest", sweep.is_at_rest)
-        sweep.turns = 0
-        await sweep.learn()
+        sweep = Sweep(site, people, Catalogue(file))
+        await sweep.rest("the start")
+        held = sweep.catalogue.held()
+        await to_thread.run_sync(held.__enter__)
+        try:
+            if not sweep.catalogue.deaths:
+                await sweep.learn()
+        finally:
+            held.__exit__(None, None, None)
         yield sweep
 
 
@@ -186,12 +208,22 @@ def open_sweep() -> Iterator[Site]:
 
 def main() -> int:
     """All numbers of a process share a site."""
+    end_tidily()
+    KEPT.mkdir(parents=True, exist_ok=True)
+    commit = read_commit()
     with (
         open_sweep() as site,
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(learned(site)) as sweep,
+        portal.wrap_async_context_manager(
+            learned(site, (site.folder if "+" in commit else KEPT) / f"{commit}-boundaries")
+        ) as sweep,
     ):
-        return run_pieces("tests.nemesis.sweep", __doc__, lambda number: portal.call(sweep.die, number))
+        return run_pieces(
+            "tests.nemesis.sweep",
+            __doc__,
+            lambda number: portal.call(sweep.die, number),
+            count_known=lambda: len(sweep.catalogue.deaths),
+        )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def site() -> Iterator[Site]:
 
 @pytest.mark.timeout(600)
 async def test_a_death_at_any_kind_of_boundary_loses_nothing_and_leaves_nothing(site: Site) -> None:
-    async with learned(site) as sweep:
+    async with learned(site, site.folder / "boundaries") as sweep:
         lived = await sweep.kill_kinds()
     assert [fault for one in lived.values() for fault in one.faults] == []
     died = {death.victim for death, one in lived.items() if one.figures.get("deaths")}

@@ -3,9 +3,11 @@
 import ast
 import copy
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from random import Random
 from types import CodeType, FunctionType, ModuleType
@@ -32,15 +34,26 @@ class Mutant:
     path: tuple[tuple[str, int | None], ...]
     new: ast.AST
     said: str
+    line: int
+    nth: int = 1  # of those that say the same in this scope
 
     @property
     def name(self) -> str:
-        return f"{self.module.rpartition('.')[2]}.{self.scope}: {self.said}"
+        """The same wherever it stands in its file."""
+        return f"{self.module.rpartition('.')[2]}.{self.scope}: {self.said}{f' #{self.nth}' if self.nth > 1 else ''}"
+
+    @property
+    def place(self) -> str:
+        return f"{self.module.replace('.', '/')}.py:{self.line}"
 
 
 def find_mutants() -> list[Mutant]:
     """All of them, in an order that is always the same and mixes modules, so that any first part is a fair sample."""
-    found = [mutant for path in sorted(FOLDER.glob("*.py")) if path.stem not in DATA for mutant in _find_in(path)]
+    met: Counter[str] = Counter()
+    found = []
+    for mutant in chain(*(_find_in(path) for path in sorted(FOLDER.glob("*.py")) if path.stem not in DATA)):
+        met[mutant.name] += 1
+        found.append(replace(mutant, nth=met[mutant.name]))
     Random(7).shuffle(found)
     return found
 
@@ -50,8 +63,7 @@ def _find_in(path: Path) -> Iterator[Mutant]:
     tree = ast.parse(path.read_text())
     for node, way, scope in _walk(tree, (), ""):
         for new, said in _change(node):
-            where = f"line {getattr(node, 'lineno', '?')}"
-            yield Mutant(module, scope, way, new, f"{where}: {said}")
+            yield Mutant(module, scope, way, new, said, getattr(node, "lineno", 0))
 
 
 def _walk(node: ast.AST, way: tuple[Any, ...], scope: str) -> Iterator[tuple[ast.AST, tuple[Any, ...], str]]:

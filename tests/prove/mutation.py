@@ -124,6 +124,7 @@ def hunt(numbers: Sequence[int]) -> dict[str, Any]:
     assert status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED), f"pytest ended with {status}"
     mutants, equivalent = find_mutants(), read_equivalent()
     figures = {"mutants": 0, "killed": 0, "survived": 0, "equivalent": 0, "unreachable": 0}
+    survivors = {}
     for number, outcome in plugin.outcomes.items():
         name = mutants[number].name
         kind = {DIES: "killed", UNTOUCHED: "unreachable"}.get(
@@ -132,8 +133,9 @@ def hunt(numbers: Sequence[int]) -> dict[str, Any]:
         figures[kind] += 1
         figures["mutants"] += kind in ("killed", "survived")
         if kind == "survived":
-            sys.stderr.write(f"{number} survives: {name}\n")
-    return figures
+            survivors[f"{mutants[number].place}, {name}"] = {"number": number}
+            sys.stderr.write(f"{number} survives: {mutants[number].place}, {name}\n")
+    return {"figures": figures, "failures": [], "details": survivors, "known": len(mutants)}
 
 
 def main() -> int:
@@ -143,8 +145,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = hunt([*options.numbers, *range(options.first, options.first + options.count)])
-    print(json.dumps({"figures": figures, "failures": []}))
+    print(json.dumps(hunt([*options.numbers, *range(options.first, options.first + options.count)])))
     return 0
 
 

@@ -3,7 +3,7 @@
 To add one, write a module that `python -m MODULE --first N --count K --json` runs: it does the pieces N to N+K-1 (seeds, rounds,
 boundaries: whatever a number stands for), which no earlier piece may have to prepare, and prints one JSON object as its last line:
 `{"figures": {"faults": 12, "losses": 0}, "failures": [{"said": "…", "command": "python -m MODULE 17"}]}`. Figures of pieces are
-added up, those that begin with `most_` or `longest_` are the highest. `tests.prove.piece.run_pieces` does all of that for a proof
+added up, those that begin with `most_` or `longest_` are the highest; so are `details`, figures of each of many things by their names. `tests.prove.piece.run_pieces` does all of that for a proof
 whose pieces are functions of a seed. Then name it here. Exit status and standard error are only shown.
 """
 
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`count` pieces are a whole proof, run `at_once` in one process and remembered when it ends."""
+    """`count` pieces are a whole proof, run `at_once` in one process and remembered when it ends; `lanes` such processes run at a time.
+
+    A proof whose pieces say how many there are (`known`) has that many.
+    """
 
     name: str
     title: str
@@ -21,6 +24,8 @@ class Proof:
     count: int
     at_once: int
     unit: str
+    lanes: int = 1
+    of_each: str = ""  # what the details are of
 
 
 PROOFS: tuple[Proof, ...] = (
@@ -38,11 +43,14 @@ PROOFS: tuple[Proof, ...] = (
         name="sweep",
         title="A death at every boundary",
         shows="With everything real, `kill -9` ends the controller, the API, Terraform or PostgreSQL before and after each commit, call of AWS, answer and Terraform "
-        "of a day in a lab's life. Each time all is at rest again with the declared VMs, no instance twice or unknown, and all that was acknowledged.",
+        "of a day in a lab's life. Each time a controller leads and all is at rest again with the declared VMs, no instance twice or unknown, and all that was acknowledged, after "
+        "at most two more ticks that decided something. Who dies at a crossing that does not come again dies at another one of that boundary; a boundary that is not reached is a failure.",
         module="tests.nemesis.sweep",
-        count=1200,
-        at_once=60,
-        unit="turns of the day",
+        count=660,
+        at_once=30,
+        unit="deaths",
+        lanes=3,
+        of_each="boundary",
     ),
     Proof(
         name="rounds",
@@ -52,8 +60,9 @@ PROOFS: tuple[Proof, ...] = (
         "answer (linearizability), each log line is stored once, and another leads within 15 seconds.",
         module="tests.nemesis.rounds",
         count=500,
-        at_once=10,
+        at_once=25,
         unit="rounds",
+        lanes=3,
     ),
     Proof(
         name="fuzzing",
@@ -84,6 +93,7 @@ PROOFS: tuple[Proof, ...] = (
         count=2100,
         at_once=100,
         unit="mutants",
+        of_each="survivor",
     ),
     Proof(
         name="endurance",

@@ -6,6 +6,7 @@ No client VMs are simulated: what is watched here is which instances exist, not 
 import base64
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -16,7 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +91,14 @@ class Lab:
             Filters=[{"Name": "instance-state-name", "Values": ALIVE}]
         )
         found = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
-        return Counter({tag["Key"]: tag["Value"] for tag in i["Tags"]}["lablink:hostname"] for i in found)
+        return Counter(map(_read_hostname, found))
+
+    def find_twins(self) -> list[str]:
+        """Host names that two instances have had at the same time, whatever became of them."""
+        pages = self._ec2.get_paginator("describe_instances").paginate()
+        found = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+        lives = sorted((_read_hostname(i), i["LaunchTime"], _read_end(i)) for i in found)
+        return [name for (name, _, ended), (other, began, _) in pairwise(lives) if name == other and began < ended]
 
     def terminate_one(self) -> str:
         """An instance ends behind everybody's back; its host name."""
@@ -164,6 +174,16 @@ class Lab:
         pools = [tuple(r.values()) for r in self.rows("SELECT name, failures, failure, conditions FROM pool")]
         logs = [p.read_text()[-3000:] for p in sorted(self.folder.glob("controller-*.log"))[-2:]]
         return "\n".join(map(str, [*vms, *runs, *pools, self.instances(), *logs]))
+
+
+def _read_hostname(instance: dict[str, Any]) -> str:
+    return str({tag["Key"]: tag["Value"] for tag in instance["Tags"]}["lablink:hostname"])
+
+
+def _read_end(instance: dict[str, Any]) -> datetime:
+    """To the second, as AWS says it."""
+    found = re.search(r"\((.+) UTC\)", instance.get("StateTransitionReason", ""))
+    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else datetime.max.replace(tzinfo=UTC)
 
 
 @contextmanager
