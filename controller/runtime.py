@@ -113,7 +113,7 @@ class Runtime:
 
     async def _attempt(self, handler: Handler, key: str) -> float | None:
         try:
-            return await handler.run(key)
+            return await _run_handler(handler, key)
         except LeaseLost:
             raise
         except RetryLater as later:
@@ -140,3 +140,17 @@ class Runtime:
         while True:
             self._enqueue(handler, handler.timer_key)
             await anyio.sleep(handler.every_s())
+
+
+async def _run_handler(handler: Handler, key: str) -> float | None:
+    """Of what several of its tasks raise at once the gravest counts: a lost lease, then all but a lost connection."""
+    try:
+        return await handler.run(key)
+    except ExceptionGroup as several:
+        leases, others = several.split(LeaseLost)
+        _, others = others.split(UNREACHABLE) if others else (None, None)
+        raise _first(leases or others or several) from several
+
+
+def _first(error: Exception) -> Exception:
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error

@@ -2,6 +2,8 @@
 
 import anyio
 import pytest
+from psycopg import OperationalError
+from structlog.testing import capture_logs
 
 from controller.errors import RetryLater
 from controller.runtime import Handler, Runtime
@@ -155,3 +157,45 @@ async def test_what_is_woken_for_the_first_time_while_all_drains_neither_runs_no
         await runtime.drain(5)
         group.cancel_scope.cancel()
     assert sorted(ended) == ["a", "b"]
+
+
+def handlers_of(*errors: Exception) -> Handler:
+    """One whose tasks raise these, all in one group."""
+
+    async def run(_key: str) -> None:
+        raise ExceptionGroup("of a task group", [ExceptionGroup("of another", list(errors))])
+
+    return Handler("h", run, ("c",))
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ([OperationalError("gone")], "the database cannot be reached; trying again"),
+        ([OperationalError("gone"), ValueError("a slip")], "a handler failed; trying again"),
+        ([RetryLater(0.01, "not yet"), OperationalError("gone")], "retry later"),
+    ],
+)
+async def test_of_several_errors_at_once_the_gravest_counts(errors: list[Exception], said: str) -> None:
+    runtime = Runtime((handlers_of(*errors),))
+    with capture_logs() as lines:
+        async with anyio.create_task_group() as group:
+            group.start_soon(runtime.run)
+            await anyio.sleep(0.01)
+            runtime.wake("c", "a")
+            await until(lambda: lines)
+            group.cancel_scope.cancel()
+    assert lines[0]["event"] == said
+
+
+async def test_a_lease_that_is_lost_beside_other_errors_ends_the_runtime() -> None:
+    runtime = Runtime((handlers_of(OperationalError("gone"), ValueError("a slip"), LeaseLost("taken")),))
+
+    async def run() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(runtime.run)
+            await anyio.sleep(0.01)
+            runtime.wake("c", "a")
+
+    with pytest.RaisesGroup(LeaseLost, flatten_subgroups=True):
+        await run()
