@@ -28,6 +28,8 @@ FEW, MANY = 3, 5
 VISITORS = 8
 STAYS_S = 0.5
 LEASE_S = 10.0  # as it is by default
+TIMES = {"LABLINK_LEASE_TTL_S": str(LEASE_S), "LABLINK_RUN_TTL_S": "10"}
+"""Both are shorter than a pause: who wakes has lost the lease, and its Terraform was asked to end."""
 FAILOVER_S = 15.0
 
 TERRAFORM = """\
@@ -143,7 +145,7 @@ def open_several() -> Iterator[Site]:
     """A site whose Terraform tells when it meets another, and whose database tells who writes."""
     with open_site(FEW) as site:
         wrapper = write_wrapper(site.folder, str(which("terraform")))
-        site.lab.environment |= {"LABLINK_TERRAFORM": str(wrapper), "LABLINK_LEASE_TTL_S": str(LEASE_S)}
+        site.lab.environment |= {"LABLINK_TERRAFORM": str(wrapper), **TIMES}
         triggers = [
             f"CREATE TRIGGER note AFTER INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION nemesis_note();"
             for table in LEADERS_ALONE

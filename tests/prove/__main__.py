@@ -86,21 +86,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_tidily()
     failed = 0
     for proof in [known[name] for name in options.names] or PROOFS:
-        failed += len(_prove(proof, options.share).tally.failures)
-    print(f"{failed} pieces failed" if failed else "everything was as it should be")
+        failed += _prove(proof, options.share)
+    print(f"{failed} pieces failed or could not run" if failed else "everything was as it should be")
     return 1 if failed else 0
 
 
-def _prove(proof: Proof, share: float) -> Shown:
-    """What has not run yet; the report is written after each part, so that it is true whenever one stops."""
+def _prove(proof: Proof, share: float) -> int:
+    """What has not run yet, and how many pieces failed or could not run. The report is written after each part, so that it is true whenever one stops."""
     commit = read_commit()
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = KEPT / f"{commit}-{proof.name}.json"
     shown = Shown.read(kept, proof)
     last = time.monotonic()
-    while due := shown.find_due(share, proof.at_once):
+    broken = 0
+    while not broken and (due := shown.find_due(share, proof.at_once)):
         print(f"{proof.name}: {len(shown.ran)} of {shown.known} {proof.unit}", flush=True)
         for chunk, piece in _run_all(proof, due):
+            if piece is None:  # it has shown nothing, so it is still due
+                broken += len(chunk)
+                continue
             if read_commit() != commit:
                 sys.exit(
                     f"The files are not those of {commit} any more. What ran before they changed is kept; begin anew."
@@ -111,10 +115,10 @@ def _prove(proof: Proof, share: float) -> Shown:
             shown.write(kept)
             _report(proof, commit, shown)
             print(f"{proof.name}: {len(shown.ran)} of {shown.known} {proof.unit}", flush=True)
-    return shown
+    return len(shown.tally.failures) + broken
 
 
-def _run_all(proof: Proof, due: Sequence[range]) -> Iterator[tuple[range, dict[str, Any]]]:
+def _run_all(proof: Proof, due: Sequence[range]) -> Iterator[tuple[range, dict[str, Any] | None]]:
     """Each part as it ends, some at the same time. Whoever stops this ends what runs."""
     working: set[subprocess.Popen[str]] = set()
     lanes = ThreadPoolExecutor(proof.lanes)
@@ -128,7 +132,7 @@ def _run_all(proof: Proof, due: Sequence[range]) -> Iterator[tuple[range, dict[s
             process.terminate()
 
 
-def _run(proof: Proof, chunk: range, working: set[subprocess.Popen[str]]) -> dict[str, Any]:
+def _run(proof: Proof, chunk: range, working: set[subprocess.Popen[str]]) -> dict[str, Any] | None:
     command = ["-m", proof.module, "--first", str(chunk.start), "--count", str(len(chunk)), "--json"]
     bound = [sys.executable, "-I", "-S", bound_program.__file__, str(os.getpid()), str(int(signal.SIGTERM))]
     with subprocess.Popen([*bound, sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -138,8 +142,8 @@ def _run(proof: Proof, chunk: range, working: set[subprocess.Popen[str]]) -> dic
     try:
         return dict(json.loads(said.strip().rsplit("\n", 1)[-1]))
     except ValueError:
-        why = f"it ended with status {process.returncode} and no figures"
-        return {"figures": {}, "failures": [{"said": why, "command": " ".join(["python", *command[:-1]])}]}
+        sys.stderr.write(f"{' '.join(command)} ended with status {process.returncode} and no figures\n")
+        return None
 
 
 def _report(proof: Proof, commit: str, shown: Shown) -> None:

@@ -22,7 +22,7 @@ from _pytest.runner import runtestprotocol
 from tests.prove.mutants import FOLDER, Mutant, find_mutants, put_in_place
 
 TESTS = (
-    "scenarios", "unit/test_decide_classify.py", "unit/test_decide_invariants.py", "unit/test_decide_recognise.py",
+    "scenarios", "unit/test_decide_edges.py", "unit/test_money_edges.py", "unit/test_decide_classify.py", "unit/test_decide_invariants.py", "unit/test_decide_recognise.py",
     "unit/test_decide_repair.py", "unit/test_decide_scale.py", "unit/test_decide_update.py", "unit/test_budget.py",
     "unit/test_calendar.py", "unit/test_conditions.py", "unit/test_prices.py", "unit/test_quota_need.py", "unit/test_simulate.py",
     "unit/test_tfplan.py", "unit/test_tfvars.py", "unit/test_unapplied.py", "unit/test_deploy_costs.py",

@@ -1,5 +1,6 @@
 """`make prove` runs each piece once, whatever stopped it before, and never counts what ran on other files."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ def test_files_that_change_meanwhile_stop_a_proof(tmp_path: Path, monkeypatch: p
         prove._prove(PROOF, 1.0)
     kept = Shown.read(tmp_path / "one-trial.json", PROOF)
     assert kept.tally.figures == {"lived": 1}
+
+
+def test_what_could_not_run_is_told_and_stays_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prove, "KEPT", tmp_path)
+    monkeypatch.setattr(prove, "REPORT", tmp_path / "report.json")
+    monkeypatch.setattr(prove, "read_commit", lambda: "one")
+    answer = {"figures": {"lived": 1}, "failures": []}
+    monkeypatch.setattr(prove, "_run", lambda _proof, chunk, _: None if 4 in chunk else answer)
+    assert prove._prove(PROOF, 1.0) == 4
+    assert json.loads((tmp_path / "report.json").read_text()) == {}
+    assert Shown.read(tmp_path / "one-trial.json", PROOF).find_parts() == [range(4), range(8, 10)]
+    monkeypatch.setattr(prove, "_run", lambda *_: answer)
+    assert prove._prove(PROOF, 1.0) == 0
+    assert Shown.read(tmp_path / "one-trial.json", PROOF).find_parts() == [range(10)]
 
 
 def test_a_piece_that_breaks_is_a_failure_with_its_command() -> None:
