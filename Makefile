@@ -14,6 +14,7 @@ setup: $(READY) ## virtual environment with all that running and testing need
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "LabLink needs Python 3.11 or newer: make setup PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing what LabLink needs into $(VENV): some minutes, this once." >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

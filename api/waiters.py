@@ -18,7 +18,7 @@ from api.binder import Binder
 from api.contact import Contacts
 from api.crd import render_command
 from api.held_call import HeldCall
-from api.meters import WAKE_UPS
+from api.meters import WAKE_UP_SECONDS, WAKE_UPS
 from schemas.assignment import Assignment, AssignmentStatus
 from store.assignment import RECONCILE, Errand, read_errands, record_handed_over
 from store.db import UNREACHABLE, Db, lazy_transaction, notify, transaction
@@ -195,14 +195,16 @@ class Waiters:
 
     async def _run_errands(self, errands: Iterable[Errand]) -> set[str]:
         """Who has a person is told; their names."""
-        told = {e.hostname: e.code_version for e in errands if await self._run_errand(e) and e.code_version}
+        known = asyncio.get_running_loop().time()
+        told = {e.hostname: e.code_version for e in errands if await self._run_errand(e, known) and e.code_version}
         if told:
             WAKE_UPS.inc(len(told))
             self._told |= told
             self._noting.set()
         return set(told)
 
-    async def _run_errand(self, errand: Errand) -> bool:
+    async def _run_errand(self, errand: Errand, known: float) -> bool:
+        """Timed where the VM waited before: what one missed that asked too late says nothing of us."""
         call = self._calls.get(errand.hostname)
         if call is None:
             return False
@@ -210,7 +212,10 @@ class Waiters:
             call.break_off()
         if errand.crd_code is None or errand.pin is None:
             return False
-        return await call.answer(render_command(errand.crd_code), errand.pin)
+        answered = await call.answer(render_command(errand.crd_code), errand.pin)
+        if answered and known - call.since >= errand.age_s:
+            WAKE_UP_SECONDS.observe(errand.age_s + asyncio.get_running_loop().time() - known)
+        return answered
 
     async def _note_all(self) -> None:
         while True:

@@ -30,6 +30,12 @@ resource "aws_lambda_function" "log_processor" {
     variables = { ALLOCATOR_URL = local.url }
   }
 
+  # The platform's own lines (start, end, report, what the handler raises) as JSON, like all other logs.
+  logging_config {
+    log_format = "JSON"
+    log_group  = aws_cloudwatch_log_group.lambda.name
+  }
+
   dead_letter_config {
     target_arn = aws_sqs_queue.dead_letters.arn
   }

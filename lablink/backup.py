@@ -229,20 +229,23 @@ def restore_backup(vault: Vault, name: str, highest: dict[str, int]) -> str | No
 def drill(to: To = "", file: File = DEFAULT_FILE) -> None:
     """Rehearse the loss of the record: back up, read the backup back, restore it beside the running one, and compare."""
     vault = open_vault(file, to)
-    with _explained("The drill"), working("dumping and sealing the record") as tell:
-        name, _ = make_backup(vault)
-        tell("restoring it into a scratch database, and counting")
+    with _explained("The drill"):
+        with working("dumping and sealing the record"):
+            name, _ = make_backup(vault)
         print_line(f"1. Backed up: {name}.")
-        manifest = verify_backup(vault, name)
-        print_line(
-            f"2. Restored into a scratch database: {len(manifest['rows'])} tables, {sum(manifest['rows'].values())} rows."
-        )
-        tell("restoring it once more, and making it ready to meet the world")
-        scratch = f"lablink_drill_{secrets.token_hex(4)}"
-        made, _ = _load_backup(vault, name, scratch, None)
-        try:
-            mend_restored(made, name, {})
-        finally:
-            drop_database(vault.settings.database_dsn, scratch)
+        with working("restoring it into a scratch database, and counting"):
+            rows = verify_backup(vault, name)["rows"]
+        print_line(f"2. Restored into a scratch database: {len(rows)} tables, {sum(rows.values())} rows.")
+        with working("restoring it once more, and making it ready to meet the world"):
+            _rehearse(vault, name)
         print_line("3. Made ready to meet the world: seats closed, names and fencing tokens jumped, open runs ended.")
     print_line("The drill succeeded. The running record was not touched.", "green")
+
+
+def _rehearse(vault: Vault, name: str) -> None:
+    scratch = f"lablink_drill_{secrets.token_hex(4)}"
+    made, _ = _load_backup(vault, name, scratch, None)
+    try:
+        mend_restored(made, name, {})
+    finally:
+        drop_database(vault.settings.database_dsn, scratch)

@@ -95,7 +95,8 @@ def aligned(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
 def working(sentence: str) -> Iterator[Callable[[str], None]]:
     """Something moves on a terminal while a long work goes on; what is called with another sentence says what is done now.
 
-    On standard error, so that output that goes elsewhere stays clean; where that is no terminal, nothing is said.
+    On standard error, so that output that goes elsewhere stays clean; where that is no terminal, nothing is said. Print nothing meanwhile: it would
+    stand in the same line.
     """
     if not sys.stderr.isatty():
         yield lambda _: None

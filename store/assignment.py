@@ -236,17 +236,19 @@ async def find_assignment(conn: Connection, email: str, pin: str) -> Assignment 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What there is to tell a VM that asks: its person's code and PIN; `ended`: this call will never bring it any."""
+    """What there is to tell a VM that asks: its person's code and PIN, known for `age_s` by now; `ended`: this call will never bring it any."""
 
     hostname: str
     ended: bool
     crd_code: str | None
     pin: str | None
     code_version: int | None
+    age_s: float = 0.0
 
 
 ERRANDS = """
-SELECT v.hostname, v.phase IN ('lost', 'gone') OR v.renewing IS NOT NULL AS ended, nullif(a.crd_code, '') AS crd_code, a.pin, a.code_version
+SELECT v.hostname, v.phase IN ('lost', 'gone') OR v.renewing IS NOT NULL AS ended, nullif(a.crd_code, '') AS crd_code, a.pin, a.code_version,
+       coalesce(extract(epoch FROM clock_timestamp() - greatest(a.code_at, a.bound_at)), 0)::float AS age_s
   FROM vm v LEFT JOIN assignment a ON a.hostname = v.hostname AND a.status = 'active'
  WHERE v.hostname = ANY(%s)
    AND (a.id IS NOT NULL OR v.phase IN ('lost', 'gone') OR v.renewing IS NOT NULL AND v.renewed_at IS NULL)

@@ -44,7 +44,7 @@ SPOKEN_OF = {
     "Terraform runs and their parts": ("lablink_terraform_runs", "lablink_terraform_part_seconds"),
     "start-up times by part": ("lablink_start_seconds",),
     "waits": ("lablink_wait_seconds",),
-    "wake-ups": ("lablink_wake_ups_total",),
+    "wake-ups": ("lablink_wake_ups_total", "lablink_wake_up_seconds_bucket"),
     "logs": ("lablink_log_lines_total",),
     "budget": ("lablink_budget_usd", "lablink_cost_usd_month"),
     "leases": ("lablink_controllers_leading", "lablink_lease_seconds"),

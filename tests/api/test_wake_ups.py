@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from prometheus_client import REGISTRY
 
 from api import listen
 from tests.api.silent_proxy import SilentProxy
@@ -70,6 +71,7 @@ async def test_nothing_is_lost_while_listen_is_killed(dsn: str, monkeypatch: pyt
     async with two_processes(dsn) as (world, asked), anyio.create_task_group() as tasks:
         names = await world.add_vms(60)
         answers = await start_polls(world, names, tasks)
+        timed = count_timed()
         for n in range(60):
             if n % 6 == 0:
                 await world.sql(KILL_LISTEN)
@@ -79,6 +81,12 @@ async def test_nothing_is_lost_while_listen_is_killed(dsn: str, monkeypatch: pyt
         assert {name: answer.json()["pin"] for name, answer in answers.items()} == {
             s["hostname"]: s["pin"] for s in seats
         }
+        assert count_timed() == timed + 60
+
+
+def count_timed() -> float:
+    """Wake-ups of this process that `/metrics` tells the time of."""
+    return REGISTRY.get_sample_value("lablink_wake_up_seconds_count") or 0.0
 
 
 async def test_trials_under_a_listen_killed_at_random_lose_none_and_tell_no_other(

@@ -10,6 +10,11 @@ from sandbox.aws_provider.resources.mapped import Calls, Mapped
 from sandbox.aws_provider.schema import Rules, words
 
 _GONE = frozenset({"ResourceNotFoundException"})
+_LOGGING = {
+    "application_log_level": "ApplicationLogLevel",
+    "log_group": "LogGroup",
+    "system_log_level": "SystemLogLevel",
+}
 _CODE = frozenset({"filename", "source_code_hash", "s3_bucket", "s3_key", "image_uri"})
 
 
@@ -60,6 +65,7 @@ class Function(Mapped):
         return {
             "invoke_arn": path,
             "qualified_arn": f"{arn}:{found.get('Version', '$LATEST')}",
+            "logging_config": _read_logging(found.get("LoggingConfig") or {}, state),
             "environment": [{"variables": variables}] if variables is not None else [],
             "dead_letter_config": [{"target_arn": target}] if target else state.get("dead_letter_config") or [],
         }
@@ -70,7 +76,7 @@ class Function(Mapped):
     def update(self, prior: State, planned: State, changed: set[str]) -> None:
         if changed & _CODE:
             self.aws.update_function_code(FunctionName=prior["id"], ZipFile=_read_package(planned["filename"]))
-        if changed & {"environment", "dead_letter_config"}:
+        if changed & {"environment", "dead_letter_config", "logging_config"}:
             self.aws.update_function_configuration(FunctionName=prior["id"], **_render_blocks(planned))
         super().update(prior, planned, changed)
 
@@ -81,7 +87,16 @@ def _render_blocks(planned: State) -> dict[str, Any]:
         blocks["Environment"] = {"Variables": item["variables"] or {}}
     for item in planned["dead_letter_config"] or []:
         blocks["DeadLetterConfig"] = {"TargetArn": item["target_arn"]}
+    for item in planned["logging_config"] or []:
+        blocks["LoggingConfig"] = {"LogFormat": item["log_format"], **given(item, _LOGGING)}
     return blocks
+
+
+def _read_logging(found: dict[str, Any], state: State) -> list[dict[str, Any]]:
+    """As it was given where AWS's stand-in keeps none."""
+    if not found:
+        return state.get("logging_config") or []
+    return [{"log_format": found["LogFormat"], **{name: found.get(key) for name, key in _LOGGING.items()}}]
 
 
 def _read_package(path: str | None) -> bytes:
