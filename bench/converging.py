@@ -27,12 +27,13 @@ from tests.system.lab import REGION, ROOT, Lab, open_lab
 
 Made = tuple[Mapping[str, str], tuple[Vm, ...]]
 SIZE = 50
-LARGE, LARGE_RATIO, PATIENCE_S = 500, 0.6, 300.0
+LARGE, LARGE_RATIO, PATIENCE_S = 500, 0.6, 400.0
+STARTS_S = 3.0  # until AWS has started an instance; the real one takes five times as long, which would favour us
 ROUNDS = 3
 START_LIMIT_MS = 500
 RATIO_LIMIT = 1.15
-# The harness looks at AWS ten times as often as a deployment does, and moto answers one call at a time.
-PRODUCTION_PACE = {"LABLINK_TICK_S": "10", "LABLINK_LISTING_S": "30", "LABLINK_BUSY_LISTING_S": "5"}
+# The harness looks at AWS ten times as often as a deployment does, and gives up a lease in a busy moment of the machine.
+OF_THE_HARNESS = ("TICK_S", "LISTING_S", "BUSY_LISTING_S", "SETTLE_S", "LEASE_TTL_S", "RUN_TTL_S", "RUN_GRACE_S")
 
 TIMES = """
 SELECT extract(epoch FROM min(r.started_at) - v.at) * 1000 AS start_ms, extract(epoch FROM max(r.ended_at) - v.at) * 1000 AS all_ms
@@ -53,17 +54,22 @@ def measure_convergence() -> list[Figure]:
 
 
 def measure_large_convergence() -> list[Figure]:
-    """Once, each side in an AWS of its own: moto takes longer the more it holds."""
+    """Once, each side in an AWS of its own, since moto takes longer the more it holds, and one that takes its time as AWS does:
+    where instances are there at once, a machine of two cores compares nothing but processor time."""
+    slow = {"latency": {"RunInstances": STARTS_S}}
     with TemporaryDirectory(prefix="lablink-bench-") as name, _converging_lab(Path(name)) as lab:
+        lab.fault(slow)
         lab.declare(LARGE)
         lab.wait("the runs' end", lambda: len(lab.live()) == LARGE, within_s=PATIENCE_S)
         ours, (_, vms) = float(lab.row(TIMES)["all_ms"]), anyio.run(_read_vms, lab.dsn)
         runs = lab.row("SELECT count(*) AS runs FROM run WHERE creates > 0")["runs"]
     with TemporaryDirectory(prefix="lablink-bench-") as name, _converging_lab(Path(name)) as lab:
         base, _ = anyio.run(_read_vms, lab.dsn)
+        lab.fault(slow)
         bare = _time_bare(lab, Path(name) / "bare", (base, vms), destroy=False)
     name = f"{LARGE} new VMs, from the change to the end of the last run"
-    return [Figure(name, ours, LARGE_RATIO, baseline=bare, note=f"{runs} runs, beside one of one state")]
+    note = f"{runs} runs, beside one of one state; AWS takes {STARTS_S:.0f} s to start an instance"
+    return [Figure(name, ours, LARGE_RATIO, baseline=bare, note=note)]
 
 
 @contextmanager
@@ -73,7 +79,8 @@ def _converging_lab(folder: Path) -> Iterator[Lab]:
         anyio.run(migrate, server.dsn)
         (inside := folder / "lab").mkdir()
         with open_lab(server.dsn, inside) as lab:
-            lab.environment |= PRODUCTION_PACE
+            for name in OF_THE_HARNESS:
+                del lab.environment[f"LABLINK_{name}"]
             lab.declare(0)
             lab.start_controller()
             lab.wait("the base", lambda: lab.rows("SELECT FROM base WHERE applied_hash IS NOT NULL"))

@@ -10,9 +10,13 @@ import anyio
 MOST_TERRAFORMS = 4
 KEPT_FREE_GB = 1.5
 EACH_GB = 1.0  # Terraform with a real provider process beside it
-# RunInstances refills two calls a second for a whole account and region.
+# RunInstances refills two calls a second for a whole account and region, and an instance runs after about 15 s: with fewer in
+# flight, less is made than AWS allows. What comes before its token is refused and tried again by the provider.
 # https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
-MOST_CREATES = 10
+MOST_CREATES = 30
+MOST_EACH = (
+    10  # of one run, as Terraform itself has it: so three states are made side by side and not one after the other
+)
 
 
 def count_terraforms(meminfo: Path = Path("/proc/meminfo")) -> int:
@@ -36,14 +40,15 @@ class Slots:
 
     @asynccontextmanager
     async def creates(self, region: str, wanted: int) -> AsyncIterator[int]:
-        """Between 1 and `wanted` creates that may be in flight until the block ends; waits until there is one."""
+        """Between 1 and `wanted` creates, and no more than `MOST_EACH`, that may be in flight until the block ends; waits
+        until there is one."""
         if wanted == 0:
-            yield self.most_creates
+            yield MOST_EACH
             return
         async with self._changed:
             while self._creates.get(region, 0) >= self.most_creates:
                 await self._changed.wait()
-            granted = min(wanted, self.most_creates - self._creates.get(region, 0))
+            granted = min(wanted, MOST_EACH, self.most_creates - self._creates.get(region, 0))
             self._creates[region] = self._creates.get(region, 0) + granted
         try:
             yield granted

@@ -91,10 +91,19 @@ async def transaction(db: Db) -> AsyncIterator[Connection]:
 async def pipelined_transaction(db: Db) -> AsyncIterator[Connection]:
     """The same, in pipeline mode: a statement is sent without waiting for the end of the one before, until rows are fetched.
 
-    So a statement's error is raised where rows are fetched next, or at the end.
+    So a statement's error is raised where rows are fetched next, or at the end. BEGIN goes with the first statement, COMMIT with
+    the last: psycopg's own `transaction()` would wait for the server three times more.
     """
-    async with db.connection() as conn, conn.pipeline(), conn.transaction():
-        yield conn
+    async with db.connection() as conn:
+        try:
+            async with conn.pipeline():
+                await conn.execute("BEGIN")
+                yield conn
+                await conn.execute("COMMIT")
+        except BaseException:
+            if not conn.closed:
+                await conn.rollback()
+            raise
 
 
 LAZILY = "SET LOCAL synchronous_commit = off"
