@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -85,12 +86,13 @@ def measure(groups: list[str]) -> tuple[list[Figure | Curve], list[str]]:
     measured: list[Figure | Curve] = []
     broken: list[str] = []
     for group in groups:
-        print(f"measuring {group}", file=sys.stderr)
+        begun = time.monotonic()
         try:
             measured += MEASURES[group]()
         except Exception:
             traceback.print_exc()
             broken.append(group)
+        print(f"{group}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
     return measured, broken
 
 

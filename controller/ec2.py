@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from controller.ec2_base import FoundBase, code_of, find_base, renew_key_pair, revoke_rules, strip_role
 from controller.errors import Cause, CloudError, classify
+from controller.garbage import Collector
 from schemas.credentials import AwsKeys
 from schemas.vm import MADE_WITH, Instance
 
@@ -49,6 +50,7 @@ class Ec2:
     keys: KeyRing = field(default_factory=KeyRing)
     _clients: dict[tuple[str, str, AwsKeys | None], Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _collector: Collector = field(default_factory=Collector, repr=False)
 
     async def list_instances(self, region: str, deployment_id: UUID) -> tuple[Instance, ...]:
         """All instances that carry this deployment's tag, of every state, from all pages; CloudError when one page fails."""
@@ -64,12 +66,13 @@ class Ec2:
                 PaginationConfig={"PageSize": PAGE},
             )
         )
-        return tuple(
-            _read_instance(raw, region, asked_at)
-            for page in pages
-            for reservation in page["Reservations"]
-            for raw in reservation["Instances"]
-        )
+        with self._collector.held_back():
+            return tuple(
+                _read_instance(raw, region, asked_at)
+                for page in pages
+                for reservation in page["Reservations"]
+                for raw in reservation["Instances"]
+            )
 
     async def find_namesakes(
         self, region: str, deployment: str, environment: str, deployment_id: UUID
