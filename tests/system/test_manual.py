@@ -1,116 +1,55 @@
-"""What the manual tells its reader to type, typed in a sandbox, page by page; what needs more than a sandbox has a test of its own, or a reason."""
+"""What the manual tells its reader to type, typed: most pages in a sandbox, those about an allocator in AWS on one of a reader's own."""
 
+import ast
 import os
-import re
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.system.test_up import DOCUMENT, ROOT, Up, environment, running
+from tests.infrastructure.world import Cloud
+from tests.system.allocator_host import AllocatorHost, open_host
+from tests.system.manual_pages import PAGES, blocks_of, commands_of, type_in
+from tests.system.test_up import DOCUMENT, Up, environment, running
 
-BLOCK = re.compile(r"```(\w*)(?: title=\"([\w.]+)\")?\n(.*?)```", re.S)
 BUCKET = "example-backups"
-FIRST = ("README.md", "docs/index.md")
-"""Whose commands expect the example's five VMs."""
-PAGES = list(dict.fromkeys([*FIRST, *sorted(str(p.relative_to(ROOT)) for p in [*ROOT.glob("*.md"), *ROOT.glob("d*/**/*.md")])]))  # fmt: skip
+ON_A_HOST = ("docs/deploy.md", "deploy/RUNBOOK.md")
+"""In the order in which they are followed."""
+IN_THE_SANDBOX = [page for page in PAGES if page not in ON_A_HOST and any(block.commands for block in blocks_of(page))]
 
-ELSEWHERE = {
-    "make up": ("tests/system/test_up.py", '"lablink", "up"'),
-    "make check": ("Makefile", "pytest tests/unit tests/property tests/scenarios"),
-    "make test": ("Makefile", "pytest -n 3"),
-    "lablink infra init": ("tests/infrastructure/test_changes.py", 'infra(lab, "init")'),
-    "lablink infra plan": ("tests/infrastructure/test_changes.py", 'infra(lab, "plan"'),
-    "lablink infra apply --replace": ("tests/infrastructure/test_changes.py", "replace"),
-    "lablink infra apply": ("tests/infrastructure/test_changes.py", 'infra(lab, "apply"'),
-    "lablink infra output": ("tests/infrastructure/test_changes.py", 'infra(lab, "output")'),
-    "lablink infra destroy --unprotect": ("tests/infrastructure/test_changes.py", '"--unprotect"'),
-    "lablink infra bootstrap": ("tests/infrastructure/test_matrix.py", '"apply", "-auto-approve", bootstrap=True'),
-    "lablink restore": ("tests/postgres/test_backup.py", "restore_backup("),
-    "lablink adopt-older": ("tests/system/test_lost_record.py", 'word="adopt-older"'),
-    "lablink adopt": ("tests/system/test_lost_record.py", 'word: str = "adopt"'),
-    "lablink release": ("tests/unit/test_cli_answers.py", '"release"'),
-    "lablink keys": ("tests/system/test_serve.py", '"lablink", "keys"'),
-    "lablink rekey": ("tests/postgres/test_rekey.py", 'run_cli("rekey"'),
-    "aws ec2 create-volume": ("tests/infrastructure/test_changes.py", "create_volume("),
-    "terraform state rm": ("tests/infrastructure/test_changes.py", '"state", "rm"'),
-    "terraform import": ("tests/infrastructure/test_changes.py", '"import"'),
-    "docker build": ("tests/infrastructure/test_image.py", "deploy"),
-    "LABLINK_IMAGE=": ("tests/infrastructure/test_host.py", "compose.yaml"),
-    "sudo apt-get install graphviz": (".ci/run", "install graphviz dot"),
-    "pip install 'lablink[diagrams]'": ("pyproject.toml", '"lablink[diagrams,sandbox]"'),
-    "sudo tee": ("tests/system/test_serve.py", "LABLINK_POSTGRES_DIR"),
-}
-"""By how a command begins, the first that fits: the file that runs it, and the text there that does."""
-
-NOWHERE = {
-    "source .venv/bin/activate": "the environment's commands are on the test's path",
-    "export LABLINK_URL": "names the reader's own server; what follows runs in the sandbox",
-    "LABLINK_DATABASE_DSN=": "a line of a file, with the reader's own database",
-    "sudo systemctl": "needs systemd and an allocator's host",
-    "sudo mkdir": "needs a host of one's own",
-    "sudo chown": "needs a host of one's own",
-    "docker push": "needs the reader's registry",
-}
-"""What no test runs, and why not."""
-
-STAND_INS = {"http://127.0.0.1:5000": "$SANDBOX", "POOL": "client"}
+ELSEWHERE = {"make up", "make check", "make test", "pip install 'lablink[diagrams]'", "sudo apt-get install graphviz"}
+"""What a reader types before there is a sandbox: tests beside this one do, each with `typed(…)`."""
 
 
-@dataclass(frozen=True, eq=False)
-class Command:
-    """One line of a block, with the lines that belong to it, as it is typed; two are the same whatever is said of them."""
-
-    text: str
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Command) and self.parts == other.parts
-
-    def __hash__(self) -> int:
-        return hash(tuple(self.parts))
-
-    @property
-    def parts(self) -> list[str]:
-        plain = re.sub(r"\s#.*", "", self.text.splitlines()[0])
-        return [part.strip() for part in re.split(r";|&&", plain) if part.strip()]
-
-    @property
-    def outside(self) -> list[str]:
-        """Of each part that no sandbox can run, the key above that it begins with."""
-        keys = [next((key for key in (*ELSEWHERE, *NOWHERE) if part.startswith(key)), "") for part in self.parts]
-        return [key for key in keys if key]
+def typed_elsewhere() -> set[str]:
+    """What those hand to `typed`, word for word."""
+    trees = [ast.parse(path.read_text()) for path in Path(__file__).parent.glob("test_*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    given = [call.args[0] for call in calls if getattr(call.func, "id", "") == "typed"]
+    return {str(one.value) for one in given if isinstance(one, ast.Constant)}
 
 
-def commands_of(text: str) -> list[Command]:
-    """Of a block: lines that end with a backslash go on, and `<<'WORD'` takes all up to that word."""
-    found, lines = [], iter(text.splitlines())
-    for line in lines:
-        taken = [line]
-        while taken[-1].rstrip().endswith("\\"):
-            taken.append(next(lines))
-        if here := re.search(r"<<'(\w+)'", line):
-            while taken[-1] != here[1]:
-                taken.append(next(lines))
-        if line.strip() and not line.startswith("#"):
-            found.append(Command("\n".join(taken)))
-    return found
+def test_every_command_is_typed_by_a_test() -> None:
+    assert typed_elsewhere() == ELSEWHERE
+    said = {command for page in PAGES for block in blocks_of(page) for command in block.commands}
+    assert said >= ELSEWHERE, "what no page says any more leaves the list"
+    plain = [block.text for page in PAGES for block in blocks_of(page) if not block.kind]
+    hidden = [c for text in plain for c in commands_of(text) if c.removeprefix("$ ").startswith(PROGRAMS)]
+    assert not hidden, "blocks with commands are marked as sh"
 
 
-def blocks_of(page: str) -> list[tuple[str, str, str]]:
-    """Language, file name, text."""
-    return BLOCK.findall((ROOT / page).read_text())
+PROGRAMS = ("make ", "lablink ", "sudo ", "docker ", "aws ", "terraform ", "pip ", "curl ", "export ")
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
     """A reader's folder with a running sandbox, and the environment there: the allocator's own, as on its host."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "lablink.yaml").write_text(f"{DOCUMENT}backup: {{bucket: {BUCKET}}}\n")
+    (folder / ".venv").symlink_to(sys.prefix)
     with running(folder) as up:
         address = up.wait_ready()
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -129,55 +68,55 @@ def allocator_of(up: Up) -> dict[str, str]:
     return {name: value for name, value in told.items() if name.startswith(("LABLINK_", "AWS_"))}
 
 
-def test_every_command_is_run_here_or_elsewhere_or_has_a_reason() -> None:
-    typed = [
-        command for page in PAGES for kind, _, text in blocks_of(page) if kind == "sh" for command in commands_of(text)
-    ]
-    used = {key for command in typed for key in command.outside}
-    assert used == {*ELSEWHERE, *NOWHERE}, "what no page says any more leaves the lists"
-    assert not [one.text for one in typed if 0 < len(one.outside) < len(one.parts)], (
-        "only a part of these can be run here"
-    )
-    assert len(NOWHERE) < 8
-    for file, text in ELSEWHERE.values():
-        assert text in (ROOT / file).read_text(), f"{file} does not run it"
-    hidden = [text for page in PAGES for kind, _, text in blocks_of(page) if kind == "" and re.search(r"^(\$ )?(make|lablink|sudo|docker) ", text, re.M)]  # fmt: skip
-    assert not hidden, "blocks with commands are marked as sh"
+@pytest.mark.parametrize("page", IN_THE_SANDBOX)
+def test_a_page_can_be_followed(sandbox: tuple[Path, dict[str, str]], page: str) -> None:
+    folder, env = sandbox
+    done = set(ELSEWHERE)  # and what a page repeats is typed once
+    for block in blocks_of(page):
+        if block.name:
+            (folder / block.name).write_text(block.text)
+        fresh = [command for command in block.commands if command not in done]
+        if fresh:
+            type_in(folder, env, "\n".join(fresh), {"http://127.0.0.1:5000": env["SANDBOX"]})
+        done.update(fresh)
 
 
-HERE = [
-    page
-    for page in PAGES
-    if any(kind == "sh" and any(not c.outside for c in commands_of(t)) for kind, _, t in blocks_of(page))
-]
+HAPPENED = {
+    "1. The document (makes nothing, costs nothing)": AllocatorHost.an_older_vm_is_there,
+    "The machine is lost (embedded database)": AllocatorHost.the_machine_is_lost,
+    "The data volume is lost": AllocatorHost.the_volume_is_lost,
+    "The data volume is lost, and is to come back from a snapshot": AllocatorHost.the_volume_is_lost,
+    "Everything is lost: the record, Terraform's states, and every backup": AllocatorHost.everything_is_lost,
+    "The record is damaged or somebody deleted what they should not have": AllocatorHost.name_a_backup,
+    "The encryption key is lost": AllocatorHost.the_key_is_lost,
+    "Somebody may have seen the encryption key": AllocatorHost.the_key_is_seen,
+}
+"""Before the reader opens a section."""
 
 
-@pytest.mark.parametrize("page", HERE)
-def test_a_page_can_be_followed(lab: tuple[Path, dict[str, str]], page: str) -> None:
-    folder, env = lab
-    typed: set[Command] = set()  # what a page repeats is typed once
-    for kind, name, text in blocks_of(page):
-        if name:
-            (folder / name).write_text(text)
-        if kind == "sh":
-            new = [command for command in commands_of(text) if not command.outside and command not in typed]
-            done = run(folder, env, "\n".join(command.text for command in new))
-            assert done.returncode == 0, done.stdout
-            typed.update(new)
+@pytest.mark.timeout(900)  # a hundred commands
+def test_an_allocator_is_made_lost_and_ended_by_the_manual(postgres_server: str, tmp_path: Path) -> None:
+    cloud = Cloud()
+    try:
+        with open_host(tmp_path, cloud, postgres_server) as host:
+            for page in ON_A_HOST:
+                follow(host, page)
+            assert host.seen != host.key()
+            assert host.allocators() == []
+    finally:
+        cloud.stop()
 
 
-def run(folder: Path, env: dict[str, str], script: str) -> "subprocess.CompletedProcess[str]":
-    """As a reader would with the environment's commands on the path; stops at the first that fails."""
-    for name, value in STAND_INS.items():
-        script = re.sub(rf"(?<![\w|]){re.escape(name)}\b", value, script)
-    return subprocess.run(
-        ["bash", "-ex"],
-        input=script,
-        cwd=folder,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def follow(host: AllocatorHost, page: str) -> None:
+    """What a section repeats of an earlier one is typed again where something has happened in between."""
+    done: set[str] = set()
+    met: set[str] = set()
+    for block in blocks_of(page):
+        happened = HAPPENED.get(block.under)
+        if happened and block.commands and block.under not in met:
+            met.add(block.under)
+            happened(host)
+        fresh = [command for command in block.commands if happened or command not in done]
+        if fresh:
+            host.type_in(fresh)
+        done.update(fresh)

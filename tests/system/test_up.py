@@ -141,15 +141,6 @@ def test_five_vms_get_ready_one_is_given_away_and_ctrl_c_leaves_nothing(folder: 
     assert wait_gone(folder) == []
 
 
-def test_an_invalid_first_file_is_explained_and_taken_once_it_is_mended(folder: Path) -> None:
-    (folder / "lablink.yaml").write_text("pools: {client: {sise: 1}}\n")
-    with running(folder) as up:
-        lab = Lab(up.wait_ready())
-        assert 'did you mean "size"?' in up.output.read_text()
-        (folder / "lablink.yaml").write_text("pools: {client: {size: 1}}\n")
-        up.eventually(lambda: lab.all_ready(1), "a ready VM")
-
-
 def test_what_ends_unexpectedly_is_started_again(folder: Path) -> None:
     (folder / "lablink.yaml").write_text("pools: {client: {size: 1}}\n")
     with running(folder) as up:

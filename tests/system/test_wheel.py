@@ -7,6 +7,7 @@ import sysconfig
 import venv
 from pathlib import Path
 
+from tests.system.manual_pages import typed
 from tests.system.test_up import ROOT, Up, environment
 
 
@@ -14,11 +15,12 @@ def install(folder: Path) -> Path:
     """A virtual environment with the wheel, and with what it depends on from here; its Python."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv", with_pip=False)
     python = folder / "venv/bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    told = {"PYTHON": str(python), "NO_INDEX": "1", "NO_DEPS": "1", "FIND_LINKS": str(folder)}
+    pip = typed("pip install 'lablink[diagrams]'", folder, environment(**{f"PIP_{key}": told[key] for key in told}))
+    said = pip.communicate()[0].decode()
+    assert (pip.returncode, "does not provide the extra" in said) == (0, False), said
     (packages,) = (folder / "venv/lib").glob("python3*/site-packages")
     # By its bare name: an editable install's own path file is not followed, so the checkout stays out of reach.
     (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n{_paths_of_path_files()}\n")
