@@ -82,9 +82,10 @@ class Sweep:
         give_order(self.site, **order)
         await self.act(turn)
         await self.rest(f"{turn} with {order}")
-        if order and not (self.site.folder / STRUCK).exists():
-            await self._wait_for_regular()
-            await self.rest(f"{turn} with {order}")
+        if order:
+            if not (self.site.folder / STRUCK).exists():
+                await self._wait_for_regular()
+            await self.rest(f"{turn} with {order}")  # the look before may have begun before somebody died
         return await self.people.find_losses()
 
     async def rest(self, after: str) -> None:

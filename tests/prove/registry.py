@@ -49,7 +49,7 @@ PROOFS: tuple[Proof, ...] = (
         count=660,
         at_once=30,
         unit="deaths",
-        lanes=3,
+        lanes=2,
         of_each="boundary",
     ),
     Proof(
@@ -62,7 +62,7 @@ PROOFS: tuple[Proof, ...] = (
         count=500,
         at_once=25,
         unit="rounds",
-        lanes=3,
+        lanes=2,
     ),
     Proof(
         name="fuzzing",
