@@ -63,7 +63,8 @@ def _find_in(path: Path) -> Iterator[Mutant]:
     tree = ast.parse(path.read_text())
     for node, way, scope in _walk(tree, (), ""):
         for new, said in _change(node):
-            yield Mutant(module, scope, way, new, said, getattr(node, "lineno", 0))
+            line = node.target.lineno if isinstance(node, ast.comprehension) else getattr(node, "lineno", 0)
+            yield Mutant(module, scope, way, new, said, line)
 
 
 def _walk(node: ast.AST, way: tuple[Any, ...], scope: str) -> Iterator[tuple[ast.AST, tuple[Any, ...], str]]:

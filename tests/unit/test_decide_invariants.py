@@ -39,6 +39,7 @@ WRONG: dict[str, tuple[Callable[[], None], str]] = {
         "used before",
     ),
     "a number given before": (_with(Situation({"client": 2}).row(counter=5), _create(4)), "given before"),
+    "the last number given": (_with(Situation({"client": 2}).row(counter=5), _create(5)), "given before"),
     "above the ceiling": (_with(Situation({"client": 1}).add("ready", 1), _create(2)), "ceiling of 1"),
     "above the ceiling by an orphan": (
         _with(Situation({"client": 1}).stray("i-x", "strange"), _create(1)),
