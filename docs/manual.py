@@ -128,7 +128,8 @@ def write_reliability() -> Iterator[str]:
     for run in json.loads((ROOT / "docs/reliability.json").read_text()).values():
         failed = len(run["failures"])
         yield from (f"### {run['title']}", "", run["shows"], "", "| what | figure |", "|---|---|")
-        yield f"| {run['unit']} | {run['done']:,} of {run['wanted']:,} |"
+        numbers = f": numbers {run['numbers']}" if run.get("numbers") else ""
+        yield f"| {run['unit']} | {run['done']:,} of {run['wanted']:,}{numbers} |"
         yield from (f"| {name.replace('_', ' ')} | {value:,.10g} |" for name, value in run["figures"].items())
         yield f"| failed | {f'**{failed}**' if failed else '0'} |"
         yield f"| took | {run['took_s'] / 60:,.1f} minutes |"
