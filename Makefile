@@ -25,7 +25,7 @@ up: setup ## a whole lab on this machine, at http://127.0.0.1:5000 (options: mak
 
 test: setup ## all tests
 	@$(MAKE) --no-print-directory lint types imports
-	@$(RUN)/pytest -n 3 --dist worksteal --ignore tests/browser  # most of them wait for processes
+	@$(RUN)/pytest -n 4 --dist worksteal --ignore tests/browser  # most of them wait for processes
 	@$(RUN)/pytest tests/browser  # one lab and one browser for all of them
 
 check: setup lint types imports ## the fast part: format, lint, types, import rules, unit, property, scenarios
