@@ -18,7 +18,7 @@ VPCS = b"<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId></item></vpcSet
 
 
 @contextmanager
-def connect(moto: WSGIApplication, attempts: int) -> Iterator[Any]:
+def connect(moto: WSGIApplication | None, attempts: int) -> Iterator[Any]:
     server = MotoServer(moto)
     keys: Any = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     retries: Any = {"total_max_attempts": attempts, "mode": "standard"}
@@ -78,3 +78,20 @@ def test_calls_at_the_same_time_reach_moto_one_by_one() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(call, range(8)))
     assert most == 1
+
+
+def test_the_tags_of_a_thing_are_those_that_moto_itself_tells() -> None:
+    with connect(None, attempts=1) as ec2:
+        wanted: Any = [
+            {"ResourceType": kind, "Tags": [{"Key": "Name", "Value": kind}]} for kind in ("instance", "volume")
+        ]
+        launched = ec2.run_instances(ImageId="ami-12c6146b", MinCount=2, MaxCount=2, TagSpecifications=wanted)
+        one, other = (instance["InstanceId"] for instance in launched["Instances"])
+        ec2.create_tags(Resources=[one], Tags=[{"Key": "pool", "Value": "client"}])
+        seen = ec2.describe_instances(Filters=[{"Name": "tag:pool", "Values": ["client"]}])["Reservations"]
+        (instance,) = [instance for group in seen for instance in group["Instances"]]
+        told = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [one]}])["Tags"]
+        rest = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [other]}])["Tags"]
+    assert instance["InstanceId"] == one
+    assert {tag["Key"]: tag["Value"] for tag in instance["Tags"]} == {tag["Key"]: tag["Value"] for tag in told}
+    assert [tag["Key"] for tag in rest] == ["Name"]
