@@ -52,9 +52,10 @@ class MotoCalls:
         try:
             with self._world_lock:
                 body = b"".join(self._moto(environ, begin))
-        except (
-            Exception
-        ) as error:  # moto's own fault, of whatever kind: its trace is for the log, AWS's words for the caller
+        except NotImplementedError as error:
+            number, kind, body = render_error(read_service(environ), "NotImplemented", f"moto: {error}", 501)
+            begun.append((f"{number} Not Implemented", [("Content-Type", kind)]))
+        except Exception as error:  # moto's own fault: its trace is for the log, AWS's words for the caller
             log.exception("moto failed at %s %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"))
             number, kind, body = render_error(read_service(environ), "InternalError", f"moto failed: {error!r}")
             begun.append((f"{number} Internal Server Error", [("Content-Type", kind)]))

@@ -33,6 +33,7 @@ MORE_TICKS = 2
 REGULAR_S = 3.0
 """Within which all that happens at rest, too, has happened: ticks, listings, renewals of the lease."""
 TRIES = 4
+OTHERS = 2
 UNREACHED = Path(__file__).with_name("unreached.txt")
 STRUCK = "struck"
 TICKS = "SELECT count(*) AS n FROM tick WHERE at > to_timestamp({})"
@@ -172,7 +173,19 @@ class Sweep:
     async def kill_kinds(self) -> dict[Death, Lived]:
         """One death of each kind, turn by turn."""
         due = choose_kinds(self.catalogue.deaths)
-        return {death: await self.kill(death) for turn in NEEDS for death in due if death.turn == turn}
+        return {death: await self._kill_like(death) for turn in NEEDS for death in due if death.turn == turn}
+
+    async def _kill_like(self, death: Death) -> Lived:
+        """This death or, where its turn does not come to it again, another of its kind in that turn."""
+        alike = [one for one in self.catalogue.deaths if (one.kind, one.turn) == (death.kind, death.turn)]
+        others = [one for one in alike if one.boundary != death.boundary]
+        losses: list[str] = []
+        for one in (death, *others[:OTHERS]):
+            lived = await self.kill(one)
+            if lived.figures.get("deaths"):
+                break
+            losses += [fault for fault in lived.faults if not fault.startswith("not reached")]
+        return Lived([*losses, *lived.faults], lived.figures, lived.details)
 
 
 def read_unreached() -> set[str]:
