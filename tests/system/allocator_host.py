@@ -145,6 +145,7 @@ def open_host(folder: Path, cloud: Cloud, server: str) -> Iterator[AllocatorHost
         "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "HOST": str(folder),
+        "HOST_OWNER": str(os.getpid()),
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "TF_VAR_ami": AMI,  # moto knows none of Canonical's

@@ -36,12 +36,22 @@ def systemctl(verb: str, unit: str) -> None:
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
         pid.write_text(str(process.pid))
+        tend = [sys.executable, "-m", "tests.system.stand_ins", "tend", os.environ["HOST_OWNER"], str(process.pid)]
+        subprocess.Popen(tend, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         _wait(_is_healthy, f"an answer:\n{(folder / 'serve.log').read_text()}")
         return
     assert verb == "stop", verb
     os.kill(int(pid.read_text()), signal.SIGTERM)
     _wait(lambda: not runs(int(pid.read_text())), "its end")
     pid.unlink()
+
+
+def tend(owner: str, pid: str) -> None:
+    """What `systemctl` has started ends with the tests, however they end."""
+    while runs(int(pid)):
+        if not runs(int(owner)):
+            os.kill(int(pid), signal.SIGTERM)
+        time.sleep(1)
 
 
 def runs(pid: int) -> bool:
@@ -136,7 +146,7 @@ def aws(service: str, operation: str, *words: str) -> None:
 
 
 SUDO = '[ "$1" = chown ] && [ "$(id -u)" != 0 ] || exec "$@"'  # only root gives files away
-COMMANDS: dict[str, Callable[..., None]] = {"systemctl": systemctl, "docker": docker, "aws": aws}
+COMMANDS: dict[str, Callable[..., None]] = {"systemctl": systemctl, "docker": docker, "aws": aws, "tend": tend}
 
 
 def put_on_path(folder: Path) -> None:

@@ -19,7 +19,7 @@ CHECKERS = ("python", "pytest", "ruff", "mypy", "lint-imports")
 def with_venv(folder: Path) -> dict[str, str]:
     """An environment in which `make` finds its virtual environment, whose programs lie in `folder`."""
     (folder / ".ready").touch()
-    return environment(MAKEFLAGS=f"VENV={folder}")
+    return environment(MAKEFLAGS=f"VENV={folder}", MAKELEVEL="0")  # as from a shell, also where `make test` runs this
 
 
 class ByMake(Up):
