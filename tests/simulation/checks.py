@@ -131,7 +131,7 @@ class Checks:
         ]
         found += [f"{row[0]} was released" for row in self.read("SELECT hostname FROM seat WHERE state = 'draining'")]
         behind = "SELECT name FROM pool WHERE NOT removed AND observed_generation < generation"
-        return found + [f"{row[0]} is not observed" for row in self.read(behind)]
+        return sorted(found + [f"{row[0]} is not observed" for row in self.read(behind)])
 
     def count_runs(self) -> int:
         return int(self.read("SELECT count(*) FROM run")[0][0])
