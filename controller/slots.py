@@ -14,9 +14,8 @@ EACH_GB = 1.0  # Terraform with a real provider process beside it
 # flight, less is made than AWS allows. What comes before its token is refused and tried again by the provider.
 # https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 MOST_CREATES = 30
-MOST_EACH = (
-    10  # of one run, as Terraform itself has it: so three states are made side by side and not one after the other
-)
+MOST_EACH = 10
+"""Of one run, as Terraform itself has it: so three states are made side by side and not one after the other."""
 
 
 def count_terraforms(meminfo: Path = Path("/proc/meminfo")) -> int:

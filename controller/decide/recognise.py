@@ -39,7 +39,7 @@ def mark_gone(work: Work) -> Work:
 
 def _over(one: Judged, view: PoolView, name_seen: bool) -> str:
     vm = one.vm
-    if vm.in_state or vm.phase not in (Phase.DRAINING, Phase.LOST) or view.unread(vm):
+    if vm.in_state or vm.phase not in (Phase.DRAINING, Phase.LOST) or view.has_open_run(vm):
         return ""
     if vm.instance_state == "terminated":
         return "its instance is terminated"

@@ -97,8 +97,8 @@ class PoolView:
         run = self.run_of(vm)
         return run is not None and run.ended_at is None and run.must_end_by > self.world.now
 
-    def unread(self, vm: Vm) -> bool:
-        """Whether a run was not closed yet: what Terraform's state holds since is not in the row."""
+    def has_open_run(self, vm: Vm) -> bool:
+        """Also one that is over and was not closed yet: what Terraform's state holds since is not in the row."""
         run = self.run_of(vm)
         return run is not None and run.ended_at is None
 
