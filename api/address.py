@@ -1,6 +1,7 @@
-"""Where a call comes from: the peer, or what a configured proxy says of it. Pure."""
+"""Where a call comes from: the peer, or what a configured proxy says of it."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
@@ -47,6 +48,7 @@ def is_trusted(address: str, proxies: Sequence[Network]) -> bool:
     return parsed is not None and any(parsed in network for network in proxies)
 
 
+@lru_cache(maxsize=1024)  # a class comes from few addresses, and each call asks
 def _parse(address: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(address)

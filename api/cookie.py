@@ -4,16 +4,16 @@ import hashlib
 import hmac
 from uuid import UUID
 
-from litestar.datastructures import Cookie
-
 NAME = "lablink_seat"
 KEPT_S = 7 * 24 * 3600
 
 
-def make_cookie(secret: bytes, assignment: UUID, secure: bool) -> Cookie:
-    """HttpOnly, and sent by no other site's pages."""
+def make_cookie(secret: bytes, assignment: UUID, secure: bool) -> dict[str, str]:
+    """As the header that sets it (RFC 6265): HttpOnly, and sent by no other site's pages."""
     value = f"{assignment}.{_digest(secret, assignment)}"
-    return Cookie(key=NAME, value=value, max_age=KEPT_S, httponly=True, samesite="strict", secure=secure)
+    # As text: Litestar's own Cookie is copied field by field, and a class asks at once.
+    rules = f"Max-Age={KEPT_S}; Path=/; HttpOnly; SameSite=strict"
+    return {"Set-Cookie": f"{NAME}={value}; {rules}{'; Secure' if secure else ''}"}
 
 
 def read_cookie(secret: bytes, value: str | None) -> UUID | None:

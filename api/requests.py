@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from litestar import MediaType, Request, Response, post
-from litestar.datastructures import Cookie
 from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Schema
@@ -137,27 +136,25 @@ def wants_json(request: AnyRequest) -> bool:
 
 def answer_json(reception: Reception, assignment: Assignment, view: View | None) -> Response[Any]:
     """The seat, the offer or the place in line; either way the cookie that leads back to it."""
-    status, headers, body = 200, None, b""
+    status, headers, body = 200, seat_cookie(reception, assignment), b""
     if view is None or view.followed.assignment.status is AssignmentStatus.ACTIVE:
         assignment = view.followed.assignment if view else assignment
         body = Seated(hostname=assignment.hostname or "", pin=assignment.pin).model_dump_json().encode()
     else:
-        status, headers, body = 503, LATER, describe_place(view).model_dump_json().encode()
+        status, headers, body = 503, headers | LATER, describe_place(view).model_dump_json().encode()
     # As bytes: Litestar would serialise a model field by field, and a class asks at once.
-    cookies = [seat_cookie(reception, assignment)]
-    return Response(body, status_code=status, headers=headers, media_type=MediaType.JSON, cookies=cookies)
+    return Response(body, status_code=status, headers=headers, media_type=MediaType.JSON)
 
 
 def answer_page(request: AnyRequest, reception: Reception, view: View) -> Template:
     """The same for people."""
     seated = view.followed.assignment.status is AssignmentStatus.ACTIVE
     page = show_seat(request, view, status=200 if seated else 503)
-    page.headers |= {} if seated else LATER
-    page.cookies = [*page.cookies, seat_cookie(reception, view.followed.assignment)]
+    page.headers |= seat_cookie(reception, view.followed.assignment) | ({} if seated else LATER)
     return page
 
 
-def seat_cookie(reception: Reception, assignment: Assignment) -> Cookie:
+def seat_cookie(reception: Reception, assignment: Assignment) -> dict[str, str]:
     return make_cookie(reception.secret, assignment.id, reception.settings.secure)
 
 

@@ -69,7 +69,7 @@ async def post_seat(request: AnyRequest, db: AnyDb, door: TheDoor, settings: The
     door.forgive(email, address)
     secret = settings.deployment_secret.get_secret_value().encode()
     answer = say("/seat", "Here it is.")
-    answer.set_cookie(make_cookie(secret, found.id, settings.secure))
+    answer.headers |= make_cookie(secret, found.id, settings.secure)
     return answer
 
 
