@@ -94,6 +94,8 @@ def find_way(scope: HTTPScope) -> Found:
     headers = dict(scope["headers"])
     if not headers.keys() >= OF_PROGRAMS or headers.keys() & OF_BROWSERS or headers[b"content-type"] != JSON:
         return NO_WAY
+    if b"html" in headers.get(b"accept", b"").lower():  # a refusal is then a page, which Litestar alone renders
+        return NO_WAY
     path = scope["path"]
     if path in EXACT:
         return EXACT[path], {}

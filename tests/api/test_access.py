@@ -11,6 +11,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from api.admins import admin_unless_public, in_scope, read_scope
+from api.headers import SECURITY_HEADERS, TLS_ONLY
 from schemas.access import Scope
 from tests.api.world import World, serving
 
@@ -169,3 +170,16 @@ async def test_answers_say_how_browsers_may_use_them(dsn: str) -> None:
             assert headers["x-content-type-options"] == "nosniff", path
             assert headers["strict-transport-security"], path
             assert ("no-store" in headers["cache-control"]) == (not path.startswith("/static")), path
+
+
+async def test_every_route_says_so_to_whoever_calls_it(dsn: str) -> None:
+    """Refusals, pages, streams, files, what is not there, and what goes beside Litestar."""
+    async with serving(dsn, allocator_url="https://lab.example.org") as world:
+        calls = [(route.method, route.url) for route in routes_of(world.app)]
+        calls += [("POST", "/vm_startup"), ("GET", "/static/lablink.js"), ("PUT", "/"), ("GET", "/nothing")]
+        for http in (world.http, world.admin):
+            for method, url in calls:
+                async with http.stream(method, url, headers={"Accept": "text/html"}, json={}) as answer:
+                    said = {name: answer.headers.get(name.lower()) for name in (*SECURITY_HEADERS, *TLS_ONLY)}
+                assert said == {**SECURITY_HEADERS, **TLS_ONLY}, f"{method} {url}"
+                assert "cache-control" in answer.headers, f"{method} {url}"
