@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import urllib.parse
 from collections.abc import Callable
@@ -252,6 +253,21 @@ def vm_refusals(open_module: OpenModule) -> str:
     text = " ".join(refused.stderr.split())
     assert "A key of vms must be a host name" in text
     return text
+
+
+SHARE_A_RULE = ("repository", "software", "extension")
+
+
+@pytest.mark.parametrize("shared", SHARE_A_RULE)
+def test_a_line_break_is_refused_in_every_text_of_a_vm(open_module: OpenModule, shared: str) -> None:
+    """It would begin another line of client.env. The start-up script, of many lines, goes in base64: test_user_data.py."""
+    texts = {name for name, value in vm().items() if isinstance(value, str)} - {*SHARE_A_RULE, "startup_script"} | {
+        shared
+    }
+    broken = {name: f"{vm()[name]}\nLABLINK_GPU=${{1}}" for name in texts}
+    refused = open_module("vms").refuse_or_plan(shard({"broken-1": vm(**broken)}))
+    text = " ".join(refused.stderr.split())
+    assert [name for name in texts if not re.search(rf"\b{name}( must|,| and) ", text)] == []
 
 
 def test_every_other_variable_is_checked(open_module: OpenModule) -> None:
