@@ -225,14 +225,16 @@ class Situation:
 
     def snapshot(self) -> Snapshot:
         lab = self.lab
-        names = {*lab.pools, *self.rows, *(vm.pool for vm in self.vms)}
+        vms: dict[str, list[Vm]] = {name: [] for name in (*lab.pools, *self.rows)}
+        for vm in self.vms:
+            vms.setdefault(vm.pool, []).append(vm)
         regions = {pool.region for pool in lab.pools.values()} | {vm.region for vm in self.vms} | {lab.region}
         base: dict[str, Any] = {
             "now": NOW,
             "deployment_id": UUID(int=1),
             "version": 1,
             "lab": lab,
-            "pools": {name: self._pool_row(name, removed=name not in lab.pools) for name in sorted(names)},
+            "pools": {name: self._pool_row(name, vms[name], removed=name not in lab.pools) for name in sorted(vms)},
             "vms": tuple(self.vms),
             "instances": tuple(self.instances),
             "gone": self.gone,
@@ -241,10 +243,9 @@ class Situation:
         }
         return Snapshot.model_validate({**base, **self.circumstances})
 
-    def _pool_row(self, name: str, *, removed: bool) -> PoolRow:
-        mine = [vm for vm in self.vms if vm.pool == name]
-        counter = max((number_of(vm.hostname) for vm in mine), default=0)
-        shards = max((vm.shard for vm in mine), default=0)
+    def _pool_row(self, name: str, vms: list[Vm], *, removed: bool) -> PoolRow:
+        counter = max((number_of(vm.hostname) for vm in vms), default=0)
+        shards = max((vm.shard for vm in vms), default=0)
         return build_row(name, **{"counter": counter, "shards": shards, "removed": removed, **self.rows.get(name, {})})
 
     def decide(self) -> "Outcome":
