@@ -42,7 +42,7 @@ from api import (
 )
 from api.admins import in_scope, same_site_only
 from api.body_limit import LARGEST_BODY, refuse_large
-from api.errors import EXCEPTION_HANDLERS, name_request
+from api.errors import EXCEPTION_HANDLERS, BadInputError, name_request
 from api.headers import add_headers
 from api.meters import count_requests
 from api.openapi import complete, make_config
@@ -91,6 +91,8 @@ def create_app(settings: Settings, db: Db) -> Litestar:
 
 async def _begin(request: Request[Any, Any, Any]) -> None:
     name_request(request)
+    if "\0" in request.scope["path"]:  # the file system raises at it
+        raise BadInputError("the address holds a character that no name here has")
     await refuse_large(request)
 
 

@@ -35,6 +35,7 @@ from store.restored import mend_restored
 from store.secret import Cipher, SecretError
 
 MANIFEST, DATABASE, STATES = "manifest.json", "database", "states/"
+STATE = "terraform.tfstate"
 To = Annotated[str, typer.Option(help="A folder, or s3://BUCKET/PREFIX [default: backup.bucket of the document].")]
 File = Annotated[Path, typer.Option(help="The document, for bucket, number of backups and names.")]
 
@@ -123,7 +124,7 @@ def make_backup(vault: Vault) -> tuple[str, dict[str, Any]]:
 def _read_local_states(work_dir: Path) -> Iterator[tuple[str, bytes]]:
     """States of the backend `local`; those of `database` are in the dump, those of `s3` have versions of their own."""
     root = work_dir / "states" / "local"
-    for path in sorted(root.rglob("terraform.tfstate")):
+    for path in sorted(root.rglob(STATE)):
         yield str(path.relative_to(root)), path.read_bytes()
 
 
@@ -149,11 +150,19 @@ def _load_backup(vault: Vault, name: str, database: str, states: Path | None) ->
             if part == MANIFEST:
                 manifest += chunk
             elif states is not None:
-                _append(states / part.removeprefix(STATES), chunk)
+                _append(_place(states, part), chunk)
         else:
             raise Failed(f"{name} holds no database: take another one.")
         made = load_dump(vault.settings.database_dsn, database, (chunk for _, chunk in parts))
     return made, json.loads(manifest)
+
+
+def _place(states: Path, part: str) -> Path:
+    """Where a local state goes: below `states`, whatever the backup says."""
+    path = (states / part.removeprefix(STATES)).resolve()
+    if not part.startswith(STATES) or path.name != STATE or not path.is_relative_to(states.resolve()):
+        raise Failed(f"This backup holds {part!r}, which is no place for a state of Terraform: take another one.")
+    return path
 
 
 def _append(path: Path, chunk: bytes) -> None:

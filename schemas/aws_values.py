@@ -54,7 +54,7 @@ BucketName = Annotated[
 ]
 Arn = Annotated[
     str,
-    Optional(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:[!-~]{1,200}", "must be an ARN"),
+    Optional(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:[A-Za-z0-9_./:@+=,-]{1,200}", "must be an ARN"),
 ]
 AllocationId = Annotated[
     str, Optional(r"eipalloc-[0-9a-f]{8,17}", "must be an allocation id, such as eipalloc-0123456789abcdef0")

@@ -14,8 +14,8 @@ from schemas.values import (
     Domain,
     Email,
     Flag,
-    OptionalEmail,
     OptionalImage,
+    OptionalPlainEmail,
     PositiveDuration,
     ReceiverUrl,
     Whole,
@@ -133,7 +133,7 @@ class Ssl(Declared):
     """Where the allocator's certificate comes from."""
 
     provider: Literal["none", "letsencrypt", "cloudflare", "acm"] = "none"
-    email: OptionalEmail = ""
+    email: OptionalPlainEmail = ""
     """Only for `letsencrypt`, which needs it."""
     certificate_arn: Arn = ""
     """Only for `acm`, which needs it."""

@@ -204,7 +204,13 @@ Extension = Annotated[
 ]
 EMAIL = r"[^\s@\x00-\x1f\x7f]{1,64}@[A-Za-z0-9.-]{1,189}"
 Email = Annotated[str, Written(EMAIL, "must be an email address")]
-OptionalEmail = Annotated[str, Optional(EMAIL, "must be an email address")]
+OptionalPlainEmail = Annotated[  # it is pasted into Caddy's file, where quotes and braces mean something
+    str,
+    Optional(
+        r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}@[A-Za-z0-9.-]{1,189}",
+        "must be an email address of letters, digits and . _ + -",
+    ),
+]
 Domain = Annotated[
     str,
     Optional(

@@ -271,15 +271,14 @@ def test_a_line_break_is_refused_in_every_text_of_a_vm(open_module: OpenModule, 
 
 
 def test_every_other_variable_is_checked(open_module: OpenModule) -> None:
-    bad_place = dict.fromkeys(PLACE, "no good")
+    """A right value with a line more, of a template."""
+    bad_place = {name: f"{value}\n${{1}}" for name, value in PLACE.items()}
     refused = open_module("pool").refuse_or_plan(
         {
             **bad_place,
-            "ssh_ingress": ["x"],
-            "allocator_cidr": "x",
-            "public_key": "x",
-            "log_group_arn": "*",
-            "permissions_boundary": "x",
+            "ssh_ingress": [f"{POOL['ssh_ingress'][0]}\n${{1}}"],
+            **{name: f"{POOL[name]}\n${{1}}" for name in ("allocator_cidr", "public_key", "log_group_arn")},
+            "permissions_boundary": "arn:aws:iam::123456789012:policy/x\n${1}",
             "adopt": {"x": "y"},
         }
     )

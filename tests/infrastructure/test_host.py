@@ -77,7 +77,15 @@ def check_bill_of_materials(requirements: str, wanted: dict[str, str]) -> None:
 
 
 def test_first_boot_passes_shellcheck_and_lays_every_file_out(deploy: Deploy, tmp_path: Path) -> None:
-    lab = deploy("boot")
+    windows = [
+        {
+            "name": "${path.root} %{if} $(id) ' `id` \"",
+            "from": "2026-01-01T00:00Z",
+            "to": "2026-01-02T00:00Z",
+            "size": 1,
+        }
+    ]
+    lab = deploy("boot", pools={"client": {"size": 1, "schedule": windows}})
     lab.run("plan", "-out=next.tfplan")
     lab.run("apply", "-auto-approve", "-target=aws_instance.allocator")
     ec2 = lab.cloud.client("ec2")
@@ -94,6 +102,8 @@ def test_first_boot_passes_shellcheck_and_lays_every_file_out(deploy: Deploy, tm
     assert (checked.returncode, checked.stdout) == (0, "")
     laid = dict(re.findall(r"base64 -d >/opt/lablink/(\S+) <<<'([^']*)'", script))
     assert base64.b64decode(laid["compose.yaml"]) == (DEPLOY / "compose.yaml").read_bytes()
+    (document,) = re.findall(r"base64 -d >/var/lib/lablink/lablink.yaml <<<'([^']*)'", script)
+    assert base64.b64decode(document) == (lab.folder / "lablink.yaml").read_bytes()
     assert {"lablink-host", "lablink-aws", "lablink.service", "lablink-host.timer", "Caddyfile.cloudflare"} <= set(laid)
     assert f"PARAMETER=/lablink/{lab.name}/test/host" in script
     lab.run("destroy", "-auto-approve")
@@ -224,6 +234,22 @@ def test_the_host_follows_its_parameter_and_rests_when_nothing_changed(host: Hos
     settings = host.read("lablink.env")
     assert settings["LABLINK_DATABASE_DSN"] == "host=db.example.org sslmode=verify-full"
     assert "LABLINK_POSTGRES_DIR" not in settings
+
+
+def test_what_the_parameter_says_stays_a_value_of_its_own_line(host: Host) -> None:
+    """Whoever could write it; the document's models let none of this through."""
+    files = ("lablink.env", "compose.env")
+    host.look()
+    names = {name: list(host.read(name)) for name in files}
+    free = HOST.keys() - {"TLS", "REPLICAS", "DATABASE", "OPEN_PORT_5000", "PROXIES"}  # looked at, not written down
+    host.look(
+        **{name: f"{HOST[name]}'\nEVIL=$(touch {host.etc}/run)`touch {host.etc}/run`${{HOME}}\r" for name in free}
+    )
+    assert {name: list(host.read(name)) for name in files} == names
+    for name in files:
+        assert all(re.fullmatch(r"[A-Z_]+='[^']*'", line) for line in (host.etc / name).read_text().splitlines()), name
+    assert "$(touch " in host.read("compose.env")["LABLINK_EMAIL"]
+    assert not (host.etc / "run").exists()
 
 
 def test_keys_are_drawn_once_and_kept_in_ssm(cloud: Cloud, tmp_path: Path) -> None:

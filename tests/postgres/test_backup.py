@@ -17,6 +17,8 @@ from controller.ec2 import Ec2
 from controller.errors import RetryLater
 from controller.world import World
 from lablink.backup import (
+    MANIFEST,
+    STATES,
     Vault,
     choose_backup,
     drill,
@@ -26,7 +28,8 @@ from lablink.backup import (
     restore_backup,
     verify_backup,
 )
-from lablink.backup_place import FolderPlace
+from lablink.backup_file import BackupWriter
+from lablink.backup_place import SUFFIX, FolderPlace
 from lablink.errors import Failed
 from lablink.named_instances import find_highest, list_named
 from sandbox.moto_server import MotoServer
@@ -111,6 +114,25 @@ def test_a_restored_record_is_whole_and_safe_to_start(vault: Vault) -> None:
     former = str(psycopg.conninfo.make_conninfo(dsn, dbname=aside))
     assert read(former, "SELECT name FROM pool ORDER BY name") == [("client",), ("later",)]
     assert databases(dsn) == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["../out/terraform.tfstate", "a/../../../../out/terraform.tfstate", "{}/out/terraform.tfstate", "a/other", ""],
+)
+def test_a_restore_writes_nothing_beside_the_states(vault: Vault, tmp_path: Path, part: str) -> None:
+    """Sealed under the right key, and still not believed."""
+    name = "lablink-dev-20260101T000000Z" + SUFFIX
+    with vault.place.writing(name) as target:
+        writer = BackupWriter(target, vault.cipher)
+        writer.begin(MANIFEST)
+        writer.begin(STATES + part.format(tmp_path))
+        writer.write(b"hostile")
+        writer.end()
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(Failed, match="no place for a state of Terraform"):
+        restore_backup(vault, name, {})
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_a_restore_waits_until_nobody_uses_the_record(vault: Vault) -> None:
