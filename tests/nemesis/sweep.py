@@ -32,9 +32,9 @@ MORE_TICKS = 2
 """After a death so many more ticks may have to decide something than in an undisturbed turn."""
 REGULAR_S = 3.0
 """Within which all that happens at rest, too, has happened: ticks, listings, renewals of the lease."""
-TRIES = 4
+MORE_TRIES = 3
+START = "boot"
 OTHERS = 2
-UNREACHED = Path(__file__).with_name("unreached.txt")
 STRUCK = "struck"
 TICKS = "SELECT count(*) AS n FROM tick WHERE at > to_timestamp({})"
 
@@ -128,24 +128,27 @@ class Sweep:
         return await self.kill(deaths[number]) if number < len(deaths) else Lived([], {})
 
     async def kill(self, death: Death) -> Lived:
-        """The turn with this death in it; if it does not come to that crossing, with one at the first crossing, until that comes."""
+        """The turn with this death in it; if it does not come to that crossing, with one at the first crossing, until that comes.
+
+        What is done once in minutes (prices, who we are) is done at each start, too.
+        """
         struck = self.site.folder / STRUCK
         struck.unlink(missing_ok=True)
         losses: list[str] = []
-        for nth in range(TRIES):
-            await self.prepare(death.turn)
-            losses += await self.live(death.turn, at=death.boundary if nth else death.at, victim=death.victim)
+        again = [(death.turn, death.boundary, "at another crossing of the boundary")] * MORE_TRIES
+        places = [(death.turn, death.at, "at the ordered crossing"), *again, (START, death.boundary, "at a start")]
+        for turn, at, how in places:
+            await self.prepare(turn)
+            losses += await self.live(turn, at=at, victim=death.victim)
             if struck.exists():
-                how = "at another crossing of the boundary" if nth else "at the ordered crossing"
-                return await self._describe(death, how, losses)
+                return await self._describe(death, turn, how, losses)
         sys.stderr.write(f"not reached: {death}\n")
-        faults = [] if f"{death.turn}: {death.boundary}" in read_unreached() else [f"not reached: {death}"]
-        return Lived([*losses, *faults], {"not reached": 1}, {death.boundary: {"not reached": 1}})
+        return Lived([*losses, f"not reached: {death}"], {"not reached": 1}, {death.boundary: {"not reached": 1}})
 
-    async def _describe(self, death: Death, how: str, losses: list[str]) -> Lived:
+    async def _describe(self, death: Death, turn: str, how: str, losses: list[str]) -> Lived:
         struck_at = (self.site.folder / STRUCK).stat().st_mtime
         seconds = round(time.time() - struck_at, 1)
-        more = await self._count_ticks(struck_at) - self.catalogue.ticks[death.turn]
+        more = await self._count_ticks(struck_at) - self.catalogue.ticks[turn]
         sys.stderr.write(f"at rest after {seconds} s, {more:+d} ticks: {death}, {how}\n")
         orphans = await to_thread.run_sync(self.site.find_orphans)
         twins = await to_thread.run_sync(self.site.lab.find_twins)
@@ -186,12 +189,6 @@ class Sweep:
                 break
             losses += [fault for fault in lived.faults if not fault.startswith("not reached")]
         return Lived([*losses, *lived.faults], lived.figures, lived.details)
-
-
-def read_unreached() -> set[str]:
-    """Boundaries that some turn crosses only by chance, each with a reason beside it."""
-    lines = UNREACHED.read_text().splitlines()
-    return {line.partition(" # ")[0].strip() for line in lines if line and not line.startswith("#")}
 
 
 @asynccontextmanager
