@@ -13,6 +13,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from api.address import AnyConnection, address_of
 from api.api_tokens import ApiTokens
+from api.connection import vouch
 from api.errors import LoginWantedError
 from api.passwords import Passwords
 from api.session import NAME as SESSION
@@ -102,6 +103,7 @@ async def identify_for(connection: AnyConnection, wanted: Scope) -> Identity | N
     identity = await access.identify(connection)
     if identity is None:
         return None
+    vouch(connection.scope, identity.actor)
     if not identity.scope.covers(wanted):
         raise PermissionDeniedException(f"this token may {identity.scope}, and this needs one that may {wanted}")
     if identity.browsing and connection.scope.get("method") not in SAFE and not _is_surely_from_here(connection):

@@ -10,6 +10,7 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from api.address import AnyConnection, address_of, is_loopback
 from api.admins import read_bearer
 from api.batch import Batch
+from api.connection import vouch
 from api.contact import Contacts
 from api.errors import NotFoundError
 from api.in_force import DesiredInForce
@@ -68,6 +69,7 @@ class Callers:
             self._check_address(caller, connection)
         else:
             await self._check_token(caller, token or "")
+        vouch(connection.scope, f"vm/{hostname}")
         return caller
 
     async def check_log_shipper(self, connection: AnyConnection) -> None:
