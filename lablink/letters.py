@@ -53,7 +53,7 @@ def _store(http: httpx.Client, url: str, letter: str) -> bool:
     """Whether every line of a letter, which is the event of one call of the Lambda, is stored now. Raises while the API is away."""
     try:
         bodies = list(split(decode(json.loads(letter))))
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, RecursionError) as error:
         log.warning("a letter in the queue of undelivered log batches is none", error=str(error))
         return False
     for body in bodies:

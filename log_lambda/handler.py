@@ -1,19 +1,23 @@
 """AWS Lambda behind a CloudWatch Logs subscription: brings the lines of client VMs to the allocator. Standard library only.
 
 Raises what it could not deliver, so that AWS tries again and the dead-letter queue holds what never got through; the
-allocator stores each event id once, so a repetition is harmless. Environment: ALLOCATOR_URL, LOG_TOKEN.
+allocator stores each event id once, so a repetition is harmless. An event that is not CloudWatch's is logged and left: it would be none
+the next time, too. Environment: ALLOCATOR_URL, LOG_TOKEN.
 """
 
 import base64
 import contextlib
 import gzip
 import http.client
+import io
 import json
+import logging
 import os
 import random
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +25,9 @@ MOST_BYTES = 3_500_000  # of a body; the allocator refuses more than 4 MiB
 LONGEST_MESSAGE = (
     100_000  # characters. In JSON one may take 12 bytes, and goes twice; the allocator keeps fewer of a line
 )
+MOST_UNPACKED = 16 * 1024 * 1024
+"""Bytes of JSON in an event. A batch is of at most 1 MB of text, of which JSON may take twelve bytes a character, and some for each line; a
+Lambda of 128 MB holds this."""
 TIMEOUT_S = 10.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
@@ -28,6 +35,13 @@ SPARE_S = 3.0  # kept of the Lambda's time, so that it raises instead of being c
 WITHOUT_CONTEXT_S = 50.0
 LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 MOST_ANSWER = 10_000  # bytes that are read of an answer
+
+
+LOG = logging.getLogger(__name__)
+
+
+class UnreadableEventError(ValueError):
+    """The event is not one of CloudWatch Logs; no repetition makes it one."""
 
 
 class DeliveryError(Exception):
@@ -46,7 +60,11 @@ OPENER = urllib.request.build_opener(Unredirected)
 
 def handler(event: dict[str, Any], context: Any = None) -> dict[str, int]:
     """Entry point. https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html"""
-    batch = decode(event)
+    try:
+        batch = decode(event)
+    except UnreadableEventError as error:
+        LOG.error("an event is left, none of its lines was delivered: %s", error)
+        return {"lines": 0}
     if batch["messageType"] != "DATA_MESSAGE":
         return {"lines": 0}  # a CONTROL_MESSAGE asks only whether we are there
     remaining_s = context.get_remaining_time_in_millis() / 1000 if context else WITHOUT_CONTEXT_S
@@ -56,10 +74,52 @@ def handler(event: dict[str, Any], context: Any = None) -> dict[str, int]:
     return {"lines": len(batch["logEvents"])}
 
 
-def decode(event: dict[str, Any]) -> dict[str, Any]:
-    """What CloudWatch packed: gzip in base64 in JSON."""
-    batch: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
-    return batch
+def decode(event: Any) -> dict[str, Any]:
+    """What CloudWatch packed: gzip in base64 in JSON. Raises UnreadableEventError."""
+    part = event.get("awslogs") if isinstance(event, dict) else None
+    data = part.get("data") if isinstance(part, dict) else None
+    if not isinstance(data, str):
+        raise UnreadableEventError("it has no text at awslogs.data")
+    try:
+        batch = json.loads(unpack(base64.b64decode(data, validate=True)))
+    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
+        raise UnreadableEventError(f"awslogs.data is not JSON in gzip in base64: {str(error)[:200]}") from None
+    if wrong := find_wrong(batch):
+        raise UnreadableEventError(f"{wrong} is missing or of another kind")
+    return dict(batch)
+
+
+def unpack(packed: bytes) -> bytes:
+    """As far as `MOST_UNPACKED`: a kilobyte of gzip may be a megabyte of nothing."""
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        text = file.read(MOST_UNPACKED + 1)
+    if len(text) > MOST_UNPACKED:
+        raise ValueError(f"it is more than {MOST_UNPACKED} bytes unpacked")
+    return text
+
+
+def find_wrong(batch: Any) -> str:
+    """The first thing that is not as CloudWatch writes it, or nothing."""
+    if not isinstance(batch, dict):
+        return "the object"
+    if not isinstance(batch.get("messageType"), str):
+        return "messageType"
+    if batch["messageType"] != "DATA_MESSAGE":
+        return ""
+    for name, kind in (("logGroup", str), ("logStream", str), ("logEvents", list)):
+        if not isinstance(batch.get(name), kind):
+            return name
+    return next((f"logEvents[{n}]" for n, line in enumerate(batch["logEvents"]) if not is_line(line)), "")
+
+
+def is_line(line: Any) -> bool:
+    """Any time will do: the allocator judges it."""
+    return (
+        isinstance(line, dict)
+        and isinstance(line.get("id"), str)
+        and type(line.get("timestamp")) is int
+        and isinstance(line.get("message"), str)
+    )
 
 
 def split(batch: dict[str, Any]) -> Iterator[bytes]:

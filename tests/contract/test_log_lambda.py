@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import pytest
 from lablink.lambda_package import write_package
 from log_lambda import handler as log_lambda
 from tests.api.world import LOG_TOKEN, serving
+from tests.property.fuzzing import CORPUS, make_event
 
 NAME = "lab-client-test-1"
 
@@ -105,6 +107,29 @@ async def test_lines_reach_our_api_once_and_in_order(dsn: str, monkeypatch: pyte
 def test_control_messages_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOCATOR_URL", "http://127.0.0.1:1")
     assert log_lambda.handler(cloudwatch(["CWL CONTROL MESSAGE: Checking health"], "CONTROL_MESSAGE")) == {"lines": 0}
+
+
+@pytest.mark.parametrize("name", ["bomb", "cut", "no_base64", "no_data", "no_stream", "of_another_service"])
+def test_an_event_that_is_none_is_logged_and_not_raised(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """AWS would call again with what is no better the next time."""
+    event = make_event((CORPUS / "event" / name).read_bytes())
+    assert log_lambda.handler(event, Context(30)) == {"lines": 0}
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.getMessage().startswith("an event is left, none of its lines was delivered: ")
+    assert ("more than 16777216 bytes" in record.getMessage()) is (name == "bomb")
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    """A gigabyte in a megabyte: no more is unpacked than is allowed."""
+    packed = gzip.compress(bytes(log_lambda.MOST_UNPACKED)) * 64
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="bytes unpacked"):
+            log_lambda.unpack(packed)
+        assert tracemalloc.get_traced_memory()[1] < 4 * log_lambda.MOST_UNPACKED
+    finally:
+        tracemalloc.stop()
 
 
 def test_answers_that_may_differ_later_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

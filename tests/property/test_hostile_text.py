@@ -1,4 +1,7 @@
-"""For any text that a person pastes or a VM writes: nothing leaves its quotes in a shell, and no line is lost or doubled on its way."""
+"""For any text that a person pastes or a VM writes: nothing leaves its quotes in a shell, and no line is lost or doubled on its way.
+
+For any event that the log Lambda is called with: it is CloudWatch's, or it is refused.
+"""
 
 import base64
 import gzip
@@ -7,11 +10,12 @@ import re
 import shlex
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from api.crd import find_code, render_command
-from log_lambda.handler import LONGEST_MESSAGE, decode, split
+from log_lambda.handler import LONGEST_MESSAGE, UnreadableEventError, decode, split
 
 SHELL = st.text(st.sampled_from(list("4/abc-_. \t\n\"'`$(){};|&<>\\=#!*?~%\0é")), max_size=40)
 BODY_LIMIT = 4 * 1024 * 1024  # the allocator's
@@ -20,6 +24,12 @@ messages = st.one_of(
     st.sampled_from(["\x1b[31mred", "\ud800", "\x00", '"}]', "🙂" * 400]),
     st.integers(LONGEST_MESSAGE - 1, LONGEST_MESSAGE + 1).map(lambda length: "é" * length),
 )
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=9), inner, max_size=4)),
+    max_leaves=8,
+)
+FIELDS = ("messageType", "logGroup", "logStream", "logEvents")
 
 
 @given(SHELL, SHELL, st.sampled_from(["--code=", "--code ", "--code"]))
@@ -52,7 +62,30 @@ def test_every_line_is_sent_once_in_order_and_fits(lines: list[str]) -> None:
         assert event["message"] == line or event["message"].startswith(line[:LONGEST_MESSAGE] + " … [")
 
 
-def pack_and_decode(events: list[dict[str, Any]]) -> dict[str, Any]:
+@given(
+    st.one_of(anything, anything.map(lambda it: {"awslogs": it}), anything.map(lambda it: {"awslogs": {"data": it}}))
+)
+@settings(max_examples=200, deadline=None)
+def test_what_holds_no_batch_is_refused_by_name(event: Any) -> None:
+    with pytest.raises(UnreadableEventError):
+        decode(event)
+
+
+@given(st.sampled_from(FIELDS), anything)
+@example("logEvents", [{"id": "1", "timestamp": True, "message": ""}])
+@example("logEvents", [{"id": "1", "timestamp": -(10**300), "message": ""}])
+@settings(max_examples=200, deadline=None)
+def test_a_batch_with_a_part_of_another_kind_is_refused_or_split(field: str, value: Any) -> None:
+    try:
+        batch = pack_and_decode([], {field: value})
+    except UnreadableEventError:
+        return
+    assert isinstance(batch[field], list if field == "logEvents" else str)
+    assert batch["messageType"] != "DATA_MESSAGE" or len(b"".join(split(batch))) < BODY_LIMIT
+
+
+def pack_and_decode(events: list[dict[str, Any]], more: dict[str, Any] | None = None) -> dict[str, Any]:
     """As CloudWatch packs it, and as the Lambda reads it."""
-    batch = {"messageType": "DATA_MESSAGE", "logGroup": "g", "logStream": "lab-client-test-1", "logEvents": events}
-    return decode({"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(batch).encode())).decode()}})
+    whole = {"messageType": "DATA_MESSAGE", "logGroup": "g", "logStream": "lab-client-test-1", "logEvents": events}
+    text = json.dumps(whole | (more or {}))
+    return decode({"awslogs": {"data": base64.b64encode(gzip.compress(text.encode())).decode()}})
