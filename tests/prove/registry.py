@@ -67,7 +67,7 @@ PROOFS: tuple[Proof, ...] = (
     Proof(
         name="fuzzing",
         title="Hostile texts",
-        shows="Documents, pasted commands and log lines, mutated at random from a kept collection: nothing but a clear refusal is raised, no command but ours is made, "
+        shows="Documents, pasted commands, log lines and events of the log Lambda, mutated at random from a kept collection: nothing but a clear refusal is raised, no command but ours is made, "
         "no line is lost. What ever failed stays in the collection, and is tried in each run of the tests.",
         module="tests.property.fuzzing",
         count=1000,
