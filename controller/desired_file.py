@@ -30,6 +30,9 @@ QUIET_S = 0.25
 
 GIT_S = 10.0
 """A git that takes longer (a hook, a network file system) is given up: the record is what counts."""
+GIT_IS_TOLD = frozenset(
+    {"PATH", "HOME", "LANG", "USER", "LOGNAME", "EMAIL", "TMPDIR", "XDG_CONFIG_HOME", "GNUPGHOME", "SSH_AUTH_SOCK"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +183,11 @@ async def read_author(path: Path) -> str:
 
 
 async def run_git(path: Path, *arguments: str) -> CompletedProcess[bytes] | None:
-    """Git in the folder of the file; None when there is no git, or it finds no end within `GIT_S`."""
+    """Git in the folder of the file; None when there is no git, or it finds no end within `GIT_S`. It, and hooks there, see none of our secrets."""
+    told = {name: value for name, value in os.environ.items() if name in GIT_IS_TOLD or name.startswith("GIT_")}
     with anyio.move_on_after(GIT_S):
         try:
-            return await anyio.run_process(["git", "-C", str(path.parent), *arguments], check=False)
+            return await anyio.run_process(["git", "-C", str(path.parent), *arguments], check=False, env=told)
         except OSError:
             pass
     return None

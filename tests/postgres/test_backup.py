@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import boto3
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from controller.backups import DONE, back_up_when_due
 from controller.ec2 import Ec2
 from controller.errors import RetryLater
 from controller.world import World
+from lablink import backup_database
 from lablink.backup import (
     MANIFEST,
     STATES,
@@ -40,6 +42,7 @@ from store.db import open_db, transaction
 from store.desired import Change, append_version
 from store.lease import take_lease
 from store.secret import Cipher
+from tests.processes import read_record, record_program
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 TEXT = "pools: {client: {size: 2}}\nbackup: {bucket: kept, every: 6h, keep: 2}\n"
@@ -266,3 +269,23 @@ def test_the_drill_rehearses_it_all_and_touches_nothing(
     assert json.dumps(read(dsn, "SELECT state FROM seat ORDER BY hostname")) == before
     assert databases(dsn) == []
     assert timedelta(hours=6) == vault.lab.backup.every
+
+
+def test_programs_of_postgresql_are_told_where_the_database_is_and_nothing_else(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [record_program(tmp_path / name, backup_database.find_tool(name)) for name in ("pg_dump", "pg_restore")]
+    monkeypatch.setattr(backup_database, "find_tool", lambda name: str(tmp_path / name))
+    for name in ("LABLINK_DEPLOYMENT_SECRET", "LABLINK_ENCRYPTION_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "secret-word")
+    dsn = make_conninfo(vault.settings.database_dsn, password="drawn for this test")
+    told = replace(vault, settings=vault.settings.model_copy(update={"database_dsn": dsn}))
+    name, _ = make_backup(told)
+    verify_backup(told, name)
+    may_know = {"PATH", "HOME", "LC_ALL", "LC_CTYPE", "LD_PRELOAD", *backup_database.VARIABLES.values()}
+    for record in records:
+        for one in read_record(record):
+            assert one["environment"]["PGPASSWORD"] == "drawn for this test"
+            assert "drawn for this test" not in str(one["arguments"])
+            assert one["environment"].keys() <= may_know
+            assert "secret-word" not in str(one)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from store.deployment import read_deployment
 from store.desired import Change, append_version, read_newest
 from store.lease import renew_lease
 from tests.controller_world import lead_world
+from tests.processes import read_record, record_program
 
 pytestmark = pytest.mark.anyio
 
@@ -316,3 +318,17 @@ async def test_the_lease_can_be_renewed_while_git_takes_its_time(
             await renew_lease(world.db, world.lease, 600)
         await anyio.to_thread.run_sync(go_on.write_text, "\n")
     assert (await in_force(world.db))[2] == "Ada <ada@example.org>"
+
+
+async def test_git_is_told_none_of_our_secrets(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    seen = record_program(tmp_path / "bin" / "git", shutil.which("git") or "/bin/true")
+    monkeypatch.setenv("PATH", f"{seen.parent}:{os.environ['PATH']}")
+    for name in ("LABLINK_DEPLOYMENT_SECRET", "LABLINK_DATABASE_DSN", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"):
+        monkeypatch.setenv(name, "secret-word")
+    edit(world, FIVE)
+    await sync_desired(world)
+    (record,) = read_record(seen)
+    assert "log" in record["arguments"]
+    assert record["environment"]["PATH"] == os.environ["PATH"]
+    assert "secret-word" not in str(record)

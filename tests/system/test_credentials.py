@@ -1,6 +1,6 @@
 """Keys that an admin sets reach boto3 and Terraform of a running controller at once, and lie nowhere."""
 
-import sys
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,29 +11,18 @@ from psycopg.rows import dict_row
 from schemas.credentials import AwsKeys, Credentials
 from store.credentials import forget_credentials, put_credentials
 from store.secret import Cipher, read_key
+from tests.processes import read_record, record_program
 from tests.system.lab import Lab, open_lab
 
 SECRET, TOKEN = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session+token/of=the+test"
 KEYS = AwsKeys(access_key_id="AKIAEXAMPLEEXAMPLE01", secret_access_key=SECRET, session_token=TOKEN)
-RECORDER = """#!{python}
-import os, shutil, sys
-seen = [os.environ.get(f"AWS_{{name}}", "-") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE")]
-with open({seen!r}, "a") as file:
-    print(*seen, file=file)
-with open({arguments!r}, "a") as file:
-    print(*sys.argv, file=file)
-os.execv(shutil.which("terraform"), ["terraform", *sys.argv[1:]])
-"""
 
 
 def record_terraform(lab: Lab) -> Path:
-    """A terraform that writes down which keys it was given, and is the real one then."""
-    script, seen = lab.folder / "terraform", lab.folder / "seen"
-    text = RECORDER.format(python=sys.executable, seen=str(seen), arguments=str(lab.folder / "arguments"))
-    script.write_text(text)
-    script.chmod(0o700)
+    """A terraform that writes down what it was told, and is the real one then."""
+    script = lab.folder / "terraform"
     lab.environment["LABLINK_TERRAFORM"] = str(script)
-    return seen
+    return record_program(script, shutil.which("terraform") or "")
 
 
 async def change_keys(lab: Lab, keys: AwsKeys | None) -> None:
@@ -48,7 +37,8 @@ async def change_keys(lab: Lab, keys: AwsKeys | None) -> None:
 
 
 def newest(seen: Path) -> list[str]:
-    return seen.read_text().splitlines()[-1].split()
+    told = read_record(seen)[-1]["environment"]
+    return [told.get(f"AWS_{name}", "-") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE")]
 
 
 def test_keys_that_were_set_work_at_once_where_the_old_ones_are_refused(dsn: str, tmp_path: Path) -> None:
@@ -71,12 +61,11 @@ def test_keys_that_were_set_work_at_once_where_the_old_ones_are_refused(dsn: str
         lab.wait_for_size(1)
         assert newest(seen) == ["test", "test", "-", "-"]
         lab.stop_controllers()
-        assert_nowhere(lab)
+        assert_nowhere(lab, seen)
 
 
-def assert_nowhere(lab: Lab) -> None:
-    """Neither in files nor in arguments nor in the record."""
-    told = lab.folder / "seen"
+def assert_nowhere(lab: Lab, told: Path) -> None:
+    """Neither in files nor in arguments nor in the record; Terraform knows nothing of what is ours."""
     texts = [
         path.read_bytes()
         for path in lab.folder.rglob("*")
@@ -86,4 +75,9 @@ def assert_nowhere(lab: Lab) -> None:
     for secret in (SECRET, TOKEN):
         assert not any(secret.encode() in text for text in texts)
         assert not any(secret in row for row in rows)
-    assert (lab.folder / "arguments").read_text()
+    ours = [lab.environment[f"LABLINK_{name}"] for name in ("DEPLOYMENT_SECRET", "ENCRYPTION_KEY", "DATABASE_DSN")]
+    for record in read_record(told):
+        assert record["arguments"]
+        assert not any(secret in str(record["arguments"]) for secret in (SECRET, TOKEN))
+        assert not any(secret in str(record) for secret in ours)
+        assert not any(name.startswith(("LABLINK_", "PG")) for name in record["environment"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,8 +16,12 @@ from typing import Any
 import httpx
 import pytest
 
+from schemas.token import vm_token
+from tests.processes import Watch
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 180.0
+OURS = (b" -m api", b" -m controller", b" -m lablink up ")
 DOCUMENT = "region: us-west-2\npools:\n  client:\n    size: 5  # as the class is large\n"
 
 
@@ -118,20 +123,22 @@ class Lab:
 
 
 def test_five_vms_get_ready_one_is_given_away_and_ctrl_c_leaves_nothing(folder: Path) -> None:
-    with running(folder) as up:
+    with running(folder) as up, Watch(up.process.pid) as watch:
         address = up.wait_ready()
         assert (up.data / "sandbox.json").stat().st_mode & 0o777 == 0o600
         assert set(address["pids"]) == {"sandbox", "postgres", "aws", "api", "controller"}
         lab = Lab(address)
         up.eventually(lambda: lab.all_ready(5), "five ready VMs")
         names = set(lab.buckets())
-        given = lab.request("ada@example.org")["hostname"]
+        answer = lab.request("ada@example.org")
+        given, pin = answer["hostname"], answer["pin"]
         up.eventually(lambda: lab.http.get(f"/api/v1/vms/{given}").json()["in_use"], "VM in use")
         up.eventually(lambda: lab.buckets()[given] == "assigned", "assigned VM")
         assert up.stop() == 0
     assert wait_gone(folder) == []
     assert not (up.data / "sandbox.json").exists()
     assert address["admin_password"] in up.output.read_text()
+    assert_told_no_more_than_needed(watch, read_secrets(up.data, names), pin)
 
     with running(folder) as again:
         lab = Lab(again.wait_ready())
@@ -139,6 +146,27 @@ def test_five_vms_get_ready_one_is_given_away_and_ctrl_c_leaves_nothing(folder: 
         again.eventually(lambda: lab.buckets() == up_again, "the same VMs, the same user")
         assert again.stop(signal.SIGTERM) == 0
     assert wait_gone(folder) == []
+
+
+def read_secrets(data: Path, names: set[str]) -> list[bytes]:
+    """The deployment's, and the tokens of these VMs."""
+    keys = [path.read_text().strip() for path in (data / "keys").iterdir()]
+    assert len(keys) == 5
+    secret = (data / "keys" / "deployment_secret").read_text().strip()
+    return [word.encode() for word in (*keys, *(vm_token(secret.encode(), name, 1) for name in names))]
+
+
+def assert_told_no_more_than_needed(watch: Watch, secrets: list[bytes], pin: str) -> None:
+    """No secret is an argument; the environment of what is not ours holds none, nor where ours are."""
+    kinds = (b" -m api", b" -m controller", b"/postgres ", b"sandbox.aws", b"terraform", b"guard.py")
+    assert [kind for kind in kinds if not watch.find(kind)] == []
+    number = re.compile(rb"(?<![0-9.])%b(?![0-9.])" % pin.encode())
+    for told in watch.told:
+        assert not any(secret in told.arguments for secret in secrets), told.arguments
+        assert not number.search(told.arguments), told.arguments
+        if not any(kind in told.arguments for kind in OURS):
+            assert not any(secret in told.environment for secret in secrets), told.arguments
+            assert b"LABLINK_" not in told.environment, told.arguments
 
 
 def test_what_ends_unexpectedly_is_started_again(folder: Path) -> None:
