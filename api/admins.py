@@ -150,13 +150,13 @@ def _login_page(after: str) -> str:
     return f"/login?next={quote('/' + after.partition('/')[2], safe='')}"
 
 
-def check_site(request: AnyConnection) -> None:
-    """Before every handler: a page of another site must not make a browser change something here; raises 403.
+async def same_site_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """Guard of everything: a page of another site must not make a browser change something here.
 
     Browsers name the relation of the sites (Fetch Metadata), but over plain HTTP only the `Origin`; programs send neither.
-    Not a guard: for each of those Litestar copies the handler at every call.
+    Not a plain function, which Litestar would run in a thread, for every call.
     """
-    if request.scope.get("method") not in SAFE and not _is_from_here(request):
+    if connection.scope.get("method") not in SAFE and not _is_from_here(connection):
         raise PermissionDeniedException(FOREIGN)
 
 

@@ -40,7 +40,7 @@ from api import (
     tokens,
     vms,
 )
-from api.admins import check_site, in_scope
+from api.admins import in_scope, same_site_only
 from api.body_limit import LARGEST_BODY, refuse_large
 from api.errors import EXCEPTION_HANDLERS, BadInputError, name_request
 from api.headers import add_headers
@@ -74,6 +74,7 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         before_send=[add_headers(settings)],
         dependencies={name: _provide(part) for name, part in named.items()},
         exception_handlers=EXCEPTION_HANDLERS,
+        guards=[same_site_only],
         lifespan=[lambda _: _running(parts)],
         logging_config=None,
         middleware=[count_requests().middleware],
@@ -90,7 +91,6 @@ def create_app(settings: Settings, db: Db) -> Litestar:
 
 async def _begin(request: Request[Any, Any, Any]) -> None:
     name_request(request)
-    check_site(request)
     if "\0" in request.scope["path"]:  # the file system raises at it
         raise BadInputError("the address holds a character that no name here has")
     await refuse_large(request)

@@ -15,7 +15,7 @@ LASTS_S = 12 * 3600
 
 
 def make_session(secret: bytes, login: Login, now: float, secure: bool) -> Cookie:
-    """`now` in epoch seconds. Lax: a link in a mail finds its reader logged in; `check_site` guards what changes things."""
+    """`now` in epoch seconds. Lax: a link in a mail finds its reader logged in; `same_site_only` guards what changes things."""
     until = int(now) + LASTS_S
     value = f"{until}.{_digest(secret, login, until)}"
     return Cookie(key=NAME, value=value, max_age=LASTS_S, httponly=True, samesite="lax", secure=secure)
