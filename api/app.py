@@ -2,16 +2,14 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
 import structlog
 from litestar import Litestar, Request, Router
-from litestar.datastructures import CacheControlHeader, State
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.plugins.pydantic import PydanticPlugin
-from litestar.static_files import create_static_files_router
 
 from api import (
     assignments,
@@ -42,7 +40,8 @@ from api import (
 )
 from api.admins import in_scope, same_site_only
 from api.body_limit import LARGEST_BODY, refuse_large
-from api.errors import EXCEPTION_HANDLERS, BadInputError, name_request
+from api.errors import EXCEPTION_HANDLERS, name_request
+from api.files import make_files
 from api.headers import add_headers
 from api.meters import count_requests
 from api.openapi import complete, make_config
@@ -56,9 +55,7 @@ from store.db import Db
 
 log = structlog.get_logger()
 
-HERE = Path(__file__).parent
 RESTART_S = 1.0
-FILES_LAST = CacheControlHeader(max_age=300)
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -91,8 +88,6 @@ def create_app(settings: Settings, db: Db) -> Litestar:
 
 async def _begin(request: Request[Any, Any, Any]) -> None:
     name_request(request)
-    if "\0" in request.scope["path"] and request.scope["path"].startswith("/static/"):  # the file system raises at it
-        raise BadInputError("the address holds a character that no name here has")
     await refuse_large(request)
 
 
@@ -150,7 +145,7 @@ def list_routes() -> list[Any]:
         *collect.ROUTES,
         *launch.ROUTES,
         Router("/api/v1", route_handlers=ours, guards=[in_scope]),
-        create_static_files_router(path="/static", directories=[HERE / "static"], cache_control=FILES_LAST),
+        make_files(),
     ]
 
 

@@ -8,7 +8,7 @@ NAME = "lablink_seat"
 KEPT_S = 7 * 24 * 3600
 
 
-def make_cookie(secret: bytes, assignment: UUID, secure: bool) -> dict[str, str]:
+def cookie_header(secret: bytes, assignment: UUID, secure: bool) -> dict[str, str]:
     """As the header that sets it (RFC 6265): HttpOnly, and sent by no other site's pages."""
     value = f"{assignment}.{_digest(secret, assignment)}"
     # As text: Litestar's own Cookie is copied field by field, and a class asks at once.

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.address import address_of
 from api.claim import check_claim, read_asked
-from api.cookie import NAME, make_cookie, read_cookie
+from api.cookie import NAME, cookie_header, read_cookie
 from api.desk import Desk
 from api.door import Door, take_as_wish
 from api.entry import Arrival, admit
@@ -136,7 +136,7 @@ def wants_json(request: AnyRequest) -> bool:
 
 def answer_json(reception: Reception, assignment: Assignment, view: View | None) -> Response[Any]:
     """The seat, the offer or the place in line; either way the cookie that leads back to it."""
-    status, headers, body = 200, seat_cookie(reception, assignment), b""
+    status, headers, body = 200, seat_header(reception, assignment), b""
     if view is None or view.followed.assignment.status is AssignmentStatus.ACTIVE:
         assignment = view.followed.assignment if view else assignment
         body = Seated(hostname=assignment.hostname or "", pin=assignment.pin).model_dump_json().encode()
@@ -150,12 +150,12 @@ def answer_page(request: AnyRequest, reception: Reception, view: View) -> Templa
     """The same for people."""
     seated = view.followed.assignment.status is AssignmentStatus.ACTIVE
     page = show_seat(request, view, status=200 if seated else 503)
-    page.headers |= seat_cookie(reception, view.followed.assignment) | ({} if seated else LATER)
+    page.headers |= seat_header(reception, view.followed.assignment) | ({} if seated else LATER)
     return page
 
 
-def seat_cookie(reception: Reception, assignment: Assignment) -> dict[str, str]:
-    return make_cookie(reception.secret, assignment.id, reception.settings.secure)
+def seat_header(reception: Reception, assignment: Assignment) -> dict[str, str]:
+    return cookie_header(reception.secret, assignment.id, reception.settings.secure)
 
 
 def describe_place(view: View) -> Place:

@@ -10,7 +10,7 @@ from litestar import Response, get, post
 from litestar.response import ServerSentEvent, ServerSentEventMessage, Template
 
 from api.address import address_of
-from api.cookie import make_cookie
+from api.cookie import cookie_header
 from api.delivery import ends_soon, judge_delivery, list_warnings
 from api.errors import TooManyError
 from api.fields import read_fields
@@ -69,7 +69,7 @@ async def post_seat(request: AnyRequest, db: AnyDb, door: TheDoor, settings: The
     door.forgive(email, address)
     secret = settings.deployment_secret.get_secret_value().encode()
     answer = say("/seat", "Here it is.")
-    answer.headers |= make_cookie(secret, found.id, settings.secure)
+    answer.headers |= cookie_header(secret, found.id, settings.secure)
     return answer
 
 
