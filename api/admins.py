@@ -15,17 +15,16 @@ from api.address import AnyConnection, address_of
 from api.api_tokens import ApiTokens
 from api.connection import vouch
 from api.errors import LoginWantedError
+from api.origin import FOREIGN, SAFE, is_surely_from_here
 from api.passwords import Passwords
 from api.session import NAME as SESSION
 from api.session import is_session
 from schemas.access import Scope
 from schemas.settings import Settings
 
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BASIC = 'Basic realm="LabLink", charset="UTF-8"'
 SESSION_WANTED = 'Session realm="LabLink"'
 WANTED = "this needs the admin's name and password (HTTP Basic), or an API token (Bearer)"
-FOREIGN = "this came from a page of another site; open LabLink itself and do it there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ async def identify_for(connection: AnyConnection, wanted: Scope) -> Identity | N
     vouch(connection.scope, identity.actor)
     if not identity.scope.covers(wanted):
         raise PermissionDeniedException(f"this token may {identity.scope}, and this needs one that may {wanted}")
-    if identity.browsing and connection.scope.get("method") not in SAFE and not _is_surely_from_here(connection):
+    if identity.browsing and connection.scope.get("method") not in SAFE and not is_surely_from_here(connection):
         raise PermissionDeniedException(FOREIGN)
     return identity
 
@@ -148,34 +147,3 @@ def ask_for_login(connection: AnyConnection) -> LoginWantedError:
 def _login_page(after: str) -> str:
     """`after` is where to go on; what stands before its path (a host) is dropped, and `POST /login` judges the rest."""
     return f"/login?next={quote('/' + after.partition('/')[2], safe='')}"
-
-
-async def same_site_only(connection: AnyConnection, _: BaseRouteHandler) -> None:
-    """Guard of everything: a page of another site must not make a browser change something here.
-
-    Browsers name the relation of the sites (Fetch Metadata), but over plain HTTP only the `Origin`; programs send neither.
-    Not a plain function, which Litestar would run in a thread, for every call.
-    """
-    if connection.scope.get("method") not in SAFE and not _is_from_here(connection):
-        raise PermissionDeniedException(FOREIGN)
-
-
-def _is_from_here(connection: AnyConnection) -> bool:
-    site, origin = connection.headers.get("sec-fetch-site"), connection.headers.get("origin")
-    if site is not None:
-        return site in ("same-origin", "none")
-    return origin is None or origin in _own_origins(connection)
-
-
-def _is_surely_from_here(connection: AnyConnection) -> bool:
-    """A browser that sends a session says where the call comes from, or is refused."""
-    site, origin = connection.headers.get("sec-fetch-site"), connection.headers.get("origin")
-    return site == "same-origin" if site is not None else origin in _own_origins(connection)
-
-
-def _own_origins(connection: AnyConnection) -> set[str]:
-    """The declared URL's, and what the caller called us by: a proxy may send another Host."""
-    scheme, _, rest = connection.app.state.settings.allocator_url.partition("://")
-    declared, host = rest.partition("/")[0], connection.headers.get("host", "")
-    called = {f"http://{host}", f"https://{host}"} if host and host != declared else set()
-    return {f"{scheme}://{declared}"} | called

@@ -38,13 +38,14 @@ from api import (
     tokens,
     vms,
 )
-from api.admins import in_scope, same_site_only
+from api.admins import in_scope
 from api.body_limit import LARGEST_BODY, refuse_large
 from api.errors import EXCEPTION_HANDLERS, name_request
 from api.files import make_files
 from api.headers import add_headers
 from api.meters import count_requests
 from api.openapi import complete, make_config
+from api.origin import same_site_only
 from api.pages.engine import make_templates
 from api.pages.routes import ADMIN, PEOPLE
 from api.presence import keep_reporting
@@ -71,10 +72,9 @@ def create_app(settings: Settings, db: Db) -> Litestar:
         before_send=[add_headers(settings)],
         dependencies={name: _provide(part) for name, part in named.items()},
         exception_handlers=EXCEPTION_HANDLERS,
-        guards=[same_site_only],
         lifespan=[lambda _: _running(parts)],
         logging_config=None,
-        middleware=[count_requests().middleware],
+        middleware=[count_requests, same_site_only],
         openapi_config=documented,
         # None: as strict as each field says that it is; a bool in this place would overrule the fields.
         plugins=[PydanticPlugin(validate_strict=None)],  # type: ignore[arg-type]

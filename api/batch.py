@@ -1,6 +1,7 @@
 """Group commit: many callers of one kind share few statements at a time, so their number costs nothing but its size."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -9,15 +10,21 @@ Answer = TypeVar("Answer")
 
 
 class Batch(Generic[Item, Answer]):
-    """`run` gets all items that arrived while its calls were busy, and answers them in their order.
+    """`run` gets the items that arrived while its calls were busy, `most` at a time, and answers them in their order.
 
     An item is always part of a call that began after it arrived. `at_once` calls are in flight at most: with more than one, work here and a
     commit there overlap. An exception of `run` reaches all whose items it had.
     """
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], at_once: int = 1) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        at_once: int = 1,
+        most: int = sys.maxsize,
+    ) -> None:
         self._run = run
         self._at_once = at_once
+        self._most = most
         self._arrived: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._draining = 0
         self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself holds them weakly
@@ -33,8 +40,9 @@ class Batch(Generic[Item, Answer]):
 
     async def _drain(self) -> None:
         try:
+            await asyncio.sleep(0)  # who is on the way already comes along: in a storm the first call has many
             while self._arrived:
-                taken, self._arrived = self._arrived, []
+                taken, self._arrived = self._arrived[: self._most], self._arrived[self._most :]
                 await self._answer(taken)
         finally:
             self._draining -= 1  # at once: who arrives before the task is seen to be done must not wait for it

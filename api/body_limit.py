@@ -4,8 +4,8 @@ from typing import Any
 
 from litestar import Request
 
-from api.admins import SAFE
 from api.errors import TooLargeError
+from api.origin import SAFE
 
 LONGEST_BODY = 4 * 1024 * 1024
 LARGEST_BODY = 16 * 1024 * 1024

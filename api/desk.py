@@ -27,7 +27,7 @@ class Desk:
     def __init__(self, db: Db, waiters: Waiters) -> None:
         self._db = db
         self._waiters = waiters
-        self.ask: Batch[Claim, Assignment | None] = Batch(self._ask_many)
+        self.ask: Batch[Claim, Assignment | None] = Batch(self._ask_many, most=BATCH)
 
     async def _ask_many(self, claims: Sequence[Claim]) -> Sequence[Assignment | None]:
         """None for who has an open assignment that the claim does not prove, or one in another pool."""
@@ -35,7 +35,7 @@ class Desk:
         rest = list(enumerate(claims))
         while rest:  # of one email's claims each has a transaction of its own, in the order in which they came
             first = {claim.email: (n, claim) for n, claim in reversed(rest)}
-            turn = sorted(first.values())[:BATCH]
+            turn = sorted(first.values())
             made = await self._ask_in_one([claim for _, claim in turn])
             answers |= {n: made.get(claim.email) for n, claim in turn}
             rest = [(n, claim) for n, claim in rest if n not in answers]

@@ -29,8 +29,9 @@ from litestar.typing import FieldDefinition
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
-from api.admins import SAFE, admin_unless_public, in_scope
+from api.admins import admin_unless_public, in_scope
 from api.openapi_examples import add_examples
+from api.origin import SAFE
 
 REF = "#/components/schemas/{model}"
 ERRORS = {

@@ -13,11 +13,11 @@ pytestmark = pytest.mark.anyio
 class Slow:
     """Doubles numbers, as soon as it may."""
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, most: int = 100) -> None:
         self.calls: list[list[int]] = []
         self.busy = self.busiest = 0
         self.may = asyncio.Event()
-        self.batch: Batch[int, int] = Batch(self.run, at_once)
+        self.batch: Batch[int, int] = Batch(self.run, at_once, most)
 
     async def run(self, items: Sequence[int]) -> Sequence[int]:
         self.calls.append(list(items))
@@ -47,6 +47,20 @@ async def test_who_comes_while_all_calls_are_busy_shares_the_next(at_once: int) 
     assert await asyncio.gather(*tasks) == [n * 2 for n in range(10)]
     assert slow.calls[at_once:] == [list(range(at_once, 10))]
     assert slow.busiest == at_once
+
+
+async def test_a_crowd_is_taken_in_parts_and_who_is_done_does_not_wait_for_the_next() -> None:
+    slow = Slow(1, most=4)
+    tasks = [asyncio.create_task(slow.batch(n)) for n in range(10)]
+    await settle()
+    assert slow.calls == [[0, 1, 2, 3]], "the first call has who is on the way already"
+    slow.may.set()
+    slow.may.clear()  # only the call that waits already may end
+    await settle()
+    assert slow.calls[1:] == [[4, 5, 6, 7]]
+    assert [task.done() for task in tasks] == [True] * 4 + [False] * 6
+    slow.may.set()
+    assert await asyncio.gather(*tasks) == [n * 2 for n in range(10)]
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
