@@ -21,7 +21,7 @@ DOMAIN = "lab.example.org"
 
 
 class Cloud:
-    """moto with a certificate and a zone, and the provider stand-in before it."""
+    """moto with a certificate and a zone, and the provider stand-in before it. All in one process have moto's one world."""
 
     def __init__(self) -> None:
         self._moto = MotoServer()
@@ -34,7 +34,8 @@ class Cloud:
         self.environment = {**kept, **keys, **self._provider.environment, "CHECKPOINT_DISABLE": "1"}
         self.client = cache(self._make_client)
         self.certificate = self.client("acm").request_certificate(DomainName=DOMAIN)["CertificateArn"]
-        self.client("route53").create_hosted_zone(Name="example.org", CallerReference="tests")
+        if not self.client("route53").list_hosted_zones()["HostedZones"]:
+            self.client("route53").create_hosted_zone(Name="example.org", CallerReference="tests")
 
     def _make_client(self, service: str) -> Any:
         make: Any = boto3.client
