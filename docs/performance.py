@@ -1,4 +1,4 @@
-"""The manual's page on performance, made from what `make bench` saw, and the figures that docs/scale.md takes from it. A hook of mkdocs."""
+"""What `make bench` saw, put into the manual's page on performance and into docs/scale.md. A hook of mkdocs."""
 
 import json
 import re
@@ -7,24 +7,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
-from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from plot import draw
 from wording import text
 
+FIGURES = "<!-- performance -->"
 RUN = Path(__file__).parent / "performance.json"
 NAMED = re.compile(r"\{\{(.+?)\}\}")
 """`{{name of a row}}` in docs/scale.md stands for its value and unit."""
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    files.append(File.generated(config, "performance.md", content="\n".join(write_performance()) + "\n"))
-    return files
-
-
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    if FIGURES in markdown:
+        return markdown.replace(FIGURES, "\n".join(write_performance()))
     if page.file.src_uri != "scale.md":
         return markdown
     return NAMED.sub(lambda found: tell(found[1].strip()), markdown)
@@ -55,11 +51,7 @@ def _find(name: str) -> dict[str, Any]:
 
 def write_performance() -> Iterator[str]:
     run = read_run()
-    yield from ("# Performance", "")
-    yield f"Measured by `make bench` on {run['machine']}, at commit `{run['commit']}`, {run['at']}. Each figure stands beside its limit, or beside a "
-    yield "baseline that was taken in the same run: ratios carry over to other machines, milliseconds do not. A value is the median of several "
-    yield "measurements where that is said; half of them lie within the range behind ±. `python -m bench --compare FILE_OR_COMMIT` shows a run beside "
-    yield "another one of the same machine, measured in the same session if it is a commit, and marks what became slower by more than they vary."
+    yield f"On {run['machine']}, at commit `{run['commit']}`, {run['at']}."
     yield from ("", "| what | measured | limit | | |", "|---|---|---|---|---|", *map(_row, run["figures"]), "")
     if run.get("curves"):
         yield from _write_curves(run["curves"])
@@ -83,13 +75,13 @@ def _say(value: float, unit: str) -> str:
 
 
 def _write_curves(curves: list[dict[str, Any]]) -> Iterator[str]:
-    yield from ("## How costs grow", "")
+    yield from ("### How costs grow", "")
     yield "Each cost by the number of what causes it, and the power of it that fits best (least squares on logarithms): with 1 a cost grows as "
     yield "its cause, with 0 not at all."
     yield ""
     for curve in curves:
         points = {int(count): cost for count, cost in curve["points"].items()}
-        yield from (f"### {curve['name'].capitalize()}", "")
+        yield from (f"#### {curve['name'].capitalize()}", "")
         yield draw(curve["name"], curve["what"], curve["unit"], points, curve["exponent"])
         yield from ("", f"| {curve['what']} | {' | '.join(f'{count:,}' for count in points)} | power |")
         yield "|---|" + "---|" * (len(points) + 1)

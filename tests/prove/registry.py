@@ -38,6 +38,7 @@ PROOFS: tuple[Proof, ...] = (
         count=1000,
         at_once=25,
         unit="weeks",
+        lanes=2,
     ),
     Proof(
         name="sweep",
@@ -73,6 +74,7 @@ PROOFS: tuple[Proof, ...] = (
         count=1000,
         at_once=100,
         unit="rounds of inputs",
+        lanes=2,
     ),
     Proof(
         name="simulation",
@@ -84,6 +86,7 @@ PROOFS: tuple[Proof, ...] = (
         count=2000,
         at_once=20,
         unit="seeds",
+        lanes=2,
     ),
     Proof(
         name="mutation",
@@ -93,6 +96,7 @@ PROOFS: tuple[Proof, ...] = (
         count=2100,
         at_once=100,
         unit="mutants",
+        lanes=2,
         of_each="survivor",
     ),
     Proof(
