@@ -1,212 +1,17 @@
-"""What the command line prints of the server's answers, and the commands that need no server."""
+"""What the command line prints of the server's other answers, and the commands that need no server."""
 
-import io
 import json
 import os
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import bcrypt
 import pytest
-from rich.console import Console
 
-from lablink.display import news_lines, render_status, status_lines
 from schemas.settings import Settings
 from tests.unit.cli import Answer, answering, run_cli
-
-POOL = {
-    "name": "client",
-    "declared": 5,
-    "ceiling": 6,
-    "present": 5,
-    "buckets": {"ready": 3, "booting": 2},
-    "converged": False,
-    "openings": [
-        {
-            "name": "the window 'workshop'",
-            "size": 20,
-            "grows_at": "2026-11-02T08:45:00Z",
-            "from_at": "2026-11-02T09:00:00Z",
-            "to_at": "2026-11-02T17:00:00Z",
-            "is_open": False,
-        }
-    ],
-    "conditions": [
-        {
-            "type": "Converged",
-            "status": False,
-            "reason": "Booting",
-            "message": "2 boot",
-            "since": "2026-11-01T09:00:00Z",
-        },
-        {
-            "type": "Stalled",
-            "status": True,
-            "reason": "Failures",
-            "message": "3 in a row",
-            "since": "2026-11-01T09:00:00Z",
-        },
-    ],
-    "held": [{"pool": "client", "what": "create 1", "reason": "the pool is at its ceiling"}],
-    "next_at": None,
-}
-EVENT = {
-    "id": 7,
-    "at": "2026-11-01T09:00:00Z",
-    "actor": "controller",
-    "subject": "vm/lablink-client-dev-1",
-    "reason": "Created",
-    "message": "[red]new[/red]",
-    "detail": {},
-}
-STATUS = {"version": 3, "conditions": [], "pools": [POOL], "events": [EVENT]}
-VMS = [{"hostname": "lablink-client-dev-1", "pool": "client", "bucket": "ready", "seat": "free", "zone": None}]
-
-
-def rendered(status: dict[str, Any]) -> str:
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(render_status(status))
-    return console.export_text()
-
-
-def test_status_without_a_terminal_is_plain_lines() -> None:
-    with answering({"GET /api/v1/status": Answer(200, STATUS)}):
-        done = run_cli("status")
-    assert done.out.splitlines() == [
-        "desired state: version 3",
-        "pool client: 5 declared, 3 ready, 2 booting (converging)",
-        "client: next: the window 'workshop': 20 from 2026-11-02 09:00:00 to 2026-11-02 17:00:00",
-        "client: Stalled: 3 in a row",
-        "  → Read the newest run (`lablink runs`), remove its cause, then `lablink retry client`. "
-        "An edit of the pool is a new try, too.",
-        "client: waits to create 1: the pool is at its ceiling",
-    ]
-
-
-def test_status_as_json_is_the_servers_document() -> None:
-    with answering({"GET /api/v1/status": Answer(200, STATUS)}):
-        assert json.loads(run_cli("status", "--json").out) == STATUS
-
-
-def test_only_news_are_said_again() -> None:
-    later = {**STATUS, "pools": [{**POOL, "buckets": {"ready": 5}}], "events": [EVENT, {**EVENT, "id": 8}]}
-    lines = news_lines(later, STATUS)
-    assert lines[0] == "pool client: 5 declared, 5 ready (converging)"
-    assert len(lines) == 2
-    assert news_lines(STATUS, STATUS) == []
-
-
-def test_status_renders_for_a_terminal_without_reading_messages_as_markup() -> None:
-    text = rendered(STATUS)
-    assert "●●●◐◐" in text
-    assert "[red]new[/red]" in text
-
-
-def test_a_large_pool_keeps_every_bucket_in_its_bar() -> None:
-    pool = {**POOL, "buckets": {"ready": 996, "failed": 1, "booting": 3}}
-    text = rendered({**STATUS, "pools": [pool]})
-    assert "✗" in text
-    assert "◐" in text
-
-
-def test_a_status_without_pools_says_so() -> None:
-    assert status_lines({"version": 0, "conditions": [], "pools": [], "events": []}) == ["desired state: version 0"]
-
-
-def test_vms_are_read_to_the_last_page() -> None:
-    with answering({"GET /api/v1/vms": Answer(200, {"items": VMS, "next": None})}) as calls:
-        done = run_cli("vms", "--pool", "client")
-    assert done.out.split()[:4] == ["hostname", "pool", "bucket", "status"]
-    assert done.out.splitlines()[1].startswith("lablink-client-dev-1")
-    assert "pool=client" in calls[0].path
-
-
-def test_events_are_lines_with_who_and_why() -> None:
-    with answering({"GET /api/v1/events": Answer(200, {"items": [EVENT], "next": None})}):
-        done = run_cli("events")
-    assert "vm/lablink-client-dev-1  Created: [red]new[/red]" in done.out
-
-
-def test_why_says_the_bucket_the_reason_and_what_comes_next() -> None:
-    action = {"kind": "end", "pool": "client", "hostname": "lablink-client-dev-1", "reason": "4 declared"}
-    vm = {**VMS[0], "reason": "waits for a user", "actions": [action], "held": [], "events": [EVENT]}
-    with answering({"GET /api/v1/why/lablink-client-dev-1": Answer(200, vm)}):
-        lines = run_cli("why", "lablink-client-dev-1").out.splitlines()
-    assert lines[0] == "lablink-client-dev-1 is ready: waits for a user"
-    assert "next: end, because 4 declared" in lines
-    assert "Created" in lines[-1]
-
-
-def test_why_of_a_pool_names_what_is_in_its_way() -> None:
-    with answering({"GET /api/v1/why/client": Answer(200, {**POOL, "actions": [], "events": []})}):
-        lines = run_cli("why", "client").out.splitlines()
-    assert lines[0].startswith("pool client: 5 declared")
-    assert "client: waits to create 1: the pool is at its ceiling" in lines
-
-
-def test_scale_says_the_new_version() -> None:
-    with answering({"PATCH /api/v1/pools/client": Answer(200, {"version": 9})}) as calls:
-        done = run_cli("scale", "client", "8")
-    assert done.out == "Pool client is declared with 8 VMs (version 9).\n"
-    assert json.loads(calls[0].body) == {"size": 8}
-
-
-def test_rollback_names_the_old_version_and_the_new_one() -> None:
-    with answering({"POST /api/v1/desired/rollback/2": Answer(200, {"version": 5})}):
-        assert run_cli("rollback", "2").out == "The document of version 2 is in force again (version 5).\n"
-
-
-def test_history_lists_versions() -> None:
-    items = [{"version": 2, "at": "2026-11-01T09:00:00Z", "author": "ada", "source": "file"}]
-    with answering({"GET /api/v1/desired/versions": Answer(200, {"items": items, "next": None})}):
-        done = run_cli("history")
-    assert done.out.splitlines()[1].split()[0] == "2"
-    assert "ada" in done.out
-
-
-def test_diff_compares_two_versions() -> None:
-    answers = {
-        f"GET /api/v1/desired/versions/{n}": Answer(200, {"version": n, "yaml": f"pools: {{a: {{size: {n}}}}}\n"})
-        for n in (1, 2)
-    }
-    with answering(answers):
-        done = run_cli("diff", "1", "2")
-    assert done.out.startswith("--- version 1\n+++ version 2\n")
-    assert "+pools: {a: {size: 2}}" in done.out
-
-
-def test_preview_without_a_file_asks_about_what_is_in_force() -> None:
-    decision = {"actions": [], "held": [], "pools": {}, "rendered": "version 3 at 09:00\n"}
-    with answering({"POST /api/v1/preview": Answer(200, decision)}) as calls:
-        done = run_cli("preview")
-    assert (done.status, done.out, calls[0].body) == (0, "version 3 at 09:00\n", "")
-
-
-def test_validate_names_line_field_and_the_nearest_right_name(tmp_path: Path) -> None:
-    file = tmp_path / "lablink.yaml"
-    file.write_text("pools:\n  client:\n    sise: 5\n")
-    done = run_cli("validate", str(file))
-    assert (done.status, done.out) == (1, "")
-    assert f"{file}:3:5" in done.err
-    assert 'did you mean "size"?' in done.err
-
-
-def test_validate_takes_a_good_document_from_standard_input() -> None:
-    done = run_cli("validate", "-", stdin="pools: {client: {size: 5}}\n")
-    assert (done.status, done.out) == (0, "- is valid (pools: client).\n")
-
-
-def test_validate_of_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
-    done = run_cli("validate", str(tmp_path / "none.yaml"))
-    assert done.status == 1
-    assert done.err.startswith("There is no file")
-
-
-def test_schema_is_json_schema() -> None:
-    assert json.loads(run_cli("schema").out)["properties"]["pools"]
 
 
 def test_hash_password_reads_standard_input_and_prints_bcrypt() -> None:
@@ -251,25 +56,6 @@ def test_replace_takes_somebodys_vm_only_when_forced() -> None:
     with answering({"POST /api/v1/vms/a/replace": Answer(200, {"message": "a will be replaced"})}) as calls:
         assert run_cli("replace", "a", "--force").status == 0
     assert calls[0].path.endswith("?force=true")
-
-
-def test_a_condition_that_does_not_hold_is_shown_as_such() -> None:
-    invalid = {"type": "DesiredValid", "status": False, "message": "lablink.yaml:11: size", "reason": "Invalid"}
-    unseen = {"type": "Observed", "status": False, "message": "the listing failed", "reason": "ListingFailed"}
-    pool = {**POOL, "conditions": [unseen], "held": []}
-    lines = status_lines({**STATUS, "conditions": [invalid], "pools": [pool]})
-    assert lines[-3:] == [
-        "not DesiredValid: lablink.yaml:11: size",
-        "  → The message names line and field. `lablink validate lablink.yaml` checks before you save.",
-        "client: not Observed: the listing failed",  # passes by itself
-    ]
-
-
-@pytest.mark.parametrize(("in_use", "words"), [(True, "seat free, in use"), (False, "seat free, not in use")])
-def test_why_says_in_words_whether_a_vm_is_in_use(in_use: bool, words: str) -> None:
-    vm: dict[str, Any] = {**VMS[0], "in_use": in_use, "reason": "waits", "actions": [], "held": [], "events": []}
-    with answering({"GET /api/v1/why/lablink-client-dev-1": Answer(200, vm)}):
-        assert run_cli("why", "lablink-client-dev-1").out.splitlines()[1] == words
 
 
 def test_version_is_printed() -> None:
@@ -327,12 +113,8 @@ def test_costs_are_a_table_with_what_is_not_in_it() -> None:
     assert "Version 4 waits for `lablink approve 4`." in lines
 
 
-def test_approving_says_what_the_server_says() -> None:
-    with answering({"POST /api/v1/desired/approve/4": Answer(200, {"message": "version 4 is approved"})}):
-        assert run_cli("approve", "4").out == "Version 4 is approved.\n"
-
-
 RECEIVERS = [{"way": "slack", "to": "hooks.slack.com", "on": ["PoolStalled"], "severity": "warning"}]
+
 MESSAGE = {
     "id": 3,
     "at": "2026-11-01T09:00:00Z",
@@ -369,15 +151,6 @@ def test_notify_test_says_whom_it_reached() -> None:
 def test_notify_key_prints_nothing_but_the_key() -> None:
     with answering({"POST /api/v1/notify/key": Answer(200, {"key": "ab12"})}):
         assert run_cli("notify", "key").out == "ab12\n"
-
-
-def test_scale_to_bounds_sends_only_what_was_said() -> None:
-    with answering({"PATCH /api/v1/pools/client": Answer(200, {"version": 4})}) as calls:
-        done = run_cli("scale", "client", "--max", "20", "--spare", "2")
-        assert (done.status, done.out) == (0, "Pool client is declared with max 20, spare 2 (version 4).\n")
-        assert json.loads(calls[0].body) == {"max": 20, "spare": 2}
-        assert run_cli("scale", "client").status == 2
-        assert run_cli("scale", "client", "5", "--max", "20").status == 2
 
 
 def test_reboot_runs_and_capacity_are_calls_of_the_api() -> None:
