@@ -95,19 +95,21 @@ SELECT seq, pool, email, status, hostname, created_at, bound_at, ended_at, end_r
  WHERE (%(hostname)s::text IS NULL OR hostname = %(hostname)s) AND (%(pool)s::text IS NULL OR pool = %(pool)s)
    AND (%(status)s::text IS NULL OR status = %(status)s) AND (%(before)s::bigint IS NULL OR seq < %(before)s)
    AND (%(words)s::text IS NULL OR position(lower(%(words)s) IN lower(email || ' ' || coalesce(hostname, ''))) > 0)
+   AND (%(seqs)s::bigint[] IS NULL OR seq = ANY(%(seqs)s))
  ORDER BY seq DESC LIMIT %(limit)s
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Which stays are wanted; `words` is part of an email address or of a host name, `before` the cursor."""
+    """Which stays are wanted; `words` is part of an email address or of a host name, `before` the cursor, `seqs` names them."""
 
     hostname: str | None = None
     pool: str | None = None
     status: str | None = None
     words: str | None = None
     before: int | None = None
+    seqs: Sequence[int] | None = None
 
 
 async def list_stays(conn: Connection, which: Which, limit: int = 100) -> Sequence[Stay]:

@@ -91,7 +91,7 @@ async def grant(conn: Connection, wish: Grant, actor: str) -> Assignment | None:
 
 OWN = "SELECT pool FROM assignment WHERE id = %s"
 END = """
-WITH old AS (SELECT id, pool, hostname, status FROM assignment WHERE id = %(id)s AND status <> 'ended' FOR UPDATE)
+WITH old AS (SELECT id, pool, hostname, status FROM assignment WHERE id = %(id)s AND status = ANY(%(among)s) FOR UPDATE)
 UPDATE assignment a SET status = 'ended', ended_at = now(), end_reason = %(reason)s
   FROM old WHERE a.id = old.id RETURNING old.pool, old.hostname, old.status
 """
@@ -103,8 +103,14 @@ UPDATE seat s SET assignment_id = NULL, state = CASE WHEN v.cordoned THEN 'close
 """
 
 
-async def end_assignment(conn: Connection, assignment: UUID, actor: str, reason: str) -> str | None:
-    """Its pool, or None when it had ended before or never was.
+IN_LINE = (AssignmentStatus.WAITING, AssignmentStatus.OFFERED)
+OPEN = (*IN_LINE, AssignmentStatus.ACTIVE)
+
+
+async def end_assignment(
+    conn: Connection, assignment: UUID, actor: str, reason: str, among: Sequence[AssignmentStatus] = OPEN
+) -> str | None:
+    """Its pool, or None when it is none `among` these: it had ended before, has gone on meanwhile, or never was.
 
     What becomes of a VM that the person had, the pool's `session.after` says; one that was only held for them is free for the next.
     """
@@ -114,7 +120,7 @@ async def end_assignment(conn: Connection, assignment: UUID, actor: str, reason:
     await lock_pool(conn, own["pool"])
     if held := await fetch_one(conn, HOLDS, (assignment,)):
         await lock_vms(conn, [held["hostname"]])
-    ended = await fetch_one(conn, END, {"id": assignment, "reason": reason})
+    ended = await fetch_one(conn, END, {"id": assignment, "reason": reason, "among": list(among)})
     if ended is None:
         return None
     if held:
@@ -123,6 +129,19 @@ async def end_assignment(conn: Connection, assignment: UUID, actor: str, reason:
     await notify(conn, RECONCILE, ended["pool"])
     await notify(conn, CHANNEL, ended["hostname"] or "")
     return str(ended["pool"])
+
+
+LINE = "SELECT id, pool FROM assignment WHERE seq = ANY(%s) AND status = ANY(%s) ORDER BY pool, seq"
+
+
+async def end_waiting(conn: Connection, seqs: Sequence[int], actor: str) -> Sequence[str]:
+    """Takes people out of the line, but for those who have got a VM meanwhile; the pools of those who left."""
+    found = await fetch(conn, LINE, (list(seqs), list(IN_LINE)))
+    left = [await end_assignment(conn, row["id"], actor, "taken out of the line", IN_LINE) for row in found]
+    pools = [pool for pool in left if pool]
+    for pool in dict.fromkeys(pools):
+        await write_event(conn, actor, f"pool/{pool}", "Released", f"{pools.count(pool)} taken out of the line")
+    return pools
 
 
 async def _give_back(conn: Connection, hostname: str, *, used: bool) -> str:

@@ -21,6 +21,10 @@ class Form:
         """All values of a field that may come several times, each once."""
         return list(dict.fromkeys(value for value in self._sent.getall(name, []) if isinstance(value, str)))
 
+    def numbers(self, name: str) -> list[int]:
+        """Those that are whole numbers."""
+        return [int(text) for text in self.texts(name) if text.isascii() and text.isdecimal() and len(text) <= 15]
+
     def number(self, name: str) -> int:
         """Raises BadInputError with the field's name."""
         text = self.text(name).strip()

@@ -8,10 +8,12 @@
   };
 
   const countTicks = (form) => {
-    const ticked = form.querySelectorAll("input[name=hostname]:checked").length;
+    const count = (name) => form.querySelectorAll(`input[name=${name}]:checked`).length;
+    const ticked = count("hostname") + count("seq");
     const place = form.querySelector("[data-chosen]");
     if (place) place.textContent = ticked ? `${ticked} ticked` : "";
-    form.querySelectorAll("button[name=deed]").forEach((button) => (button.disabled = !ticked));
+    form.querySelectorAll("button[name=deed]").forEach((button) => (button.disabled = !count("hostname")));
+    form.querySelectorAll("button[data-waiting]").forEach((button) => (button.disabled = !count("seq")));
   };
 
   const dressTicks = (place) => {

@@ -8,6 +8,7 @@ import pytest
 from api.door import MOST_FROM_ONE
 from api.pages import records
 from schemas.conditions import CONDITIONS, page_of
+from tests.api.test_requests import free_seats
 from tests.api.world import ADMIN, COMMAND, HASH, YAML, World, serving
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +96,32 @@ async def test_a_plot_is_a_table_of_its_values_too(dsn: str) -> None:
         alone = await see(world, "/admin/plots/stages?pool=client")
         assert re.findall(r"<td[^>]*>(\S+)</td>", alone) == [value for _, *values in rows for value in values]
         assert "Nothing in these hours" in await see(world, f"/admin/plots/gauges/{first}")
+
+
+async def test_who_waits_is_taken_out_of_the_line_after_a_question_and_who_has_a_vm_is_not(dsn: str) -> None:
+    async with serving(dsn) as world:
+        await free_seats(world, 1)
+        for name in ("has", "waits", "stays"):
+            await world.request(f"{name}@example.org", name)
+        people = await world.sql("SELECT email, seq FROM assignment")
+        seqs = {row["email"].partition("@")[0]: str(row["seq"]) for row in people}
+        shown = await see(world, "/admin/assignments")
+        assert re.findall(r'name="seq" value="(\d+)"', shown) == [seqs["stays"], seqs["waits"]]
+        chosen = {"seq": [seqs["has"], seqs["waits"], "9" * 30, "'"]}
+        asked = await world.admin.post("/admin/assignments", data=chosen, headers=HTML)
+        assert "Take 1 person out of the line?" in asked.text
+        assert await open_places(world) == {"has": "active", "waits": "waiting", "stays": "waiting"}
+        done = await world.admin.post("/admin/assignments", data=chosen | {"sure": "yes"}, headers=HTML)
+        assert done.status_code == 303
+        assert await open_places(world) == {"has": "active", "stays": "waiting"}
+        assert "1 taken out of the line" in (await world.admin.get("/api/v1/events")).text
+        again = await world.admin.post("/admin/assignments", data=chosen | {"sure": "yes"}, headers=HTML)
+        assert "Nothing was done" in await see(world, again.headers["location"])
+
+
+async def open_places(world: World) -> dict[str, str]:
+    rows = await world.sql("SELECT email, status FROM assignment WHERE status <> 'ended'")
+    return {row["email"].partition("@")[0]: row["status"] for row in rows}
 
 
 async def test_a_token_is_revoked_after_a_question(dsn: str) -> None:

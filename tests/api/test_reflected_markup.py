@@ -30,6 +30,7 @@ ALONE = {
     "/admin/tokens": "name scope expires_in",
     "/admin/credentials": "aws_access_key_id aws_secret_access_key aws_session_token aws_token aws_region",
     "/admin/instances": "hostname deed back confirm sure based_on",
+    "/admin/assignments": "seq sure",
     "/admin/pools/client": "size min max spare paused do based_on",
     "/admin/costs/approve": "version",
 }
