@@ -111,6 +111,23 @@ def test_a_vm_that_somebody_has_is_released_by_the_pools_name_only(lab: Lab, wat
     expect(page.locator("tbody")).to_contain_text("released by an admin")
 
 
+def test_who_waits_is_taken_out_of_the_line(lab: Lab, watched: Watched) -> None:
+    body = {"email": "gil@example.org", "crd_command": 'start-host --code="4/gil"', "pool": "lean"}
+    assert lab.http.post("/api/request_vm", json=body, headers={"Accept": "application/json"}).status_code == 503
+    page = watched.person()
+    log_in(page, lab, "/admin/assignments?words=gil")
+    out = page.get_by_role("button", name="Take out of line")
+    expect(out).to_be_disabled()
+    page.get_by_label("gil@example.org").check()
+    expect(page.get_by_role("button", name="Release")).to_be_disabled()  # there is nothing to release
+    out.click()
+    expect(page.locator("form.card")).to_contain_text("gil@example.org")
+    page.get_by_role("button", name="Take 1 person out of the line").click()
+    expect(page.get_by_role("status")).to_contain_text("1 of 1")
+    page.goto("/admin/assignments?words=gil")
+    expect(page.locator("tbody")).to_contain_text("taken out of the line")
+
+
 def test_a_log_is_followed_and_searched(lab: Lab, watched: Watched) -> None:
     lab.up.eventually(lambda: bool(lab.get("/vms?pool=desk")["items"]), "a VM")
     name = lab.get("/vms?pool=desk")["items"][0]["hostname"]
