@@ -38,7 +38,7 @@ ALLOWED = {
 """Statements that may, and why."""
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
-STAYS: dict[str, Any] = dict.fromkeys(("hostname", "pool", "status", "before", "words")) | {"limit": 100}
+STAYS: dict[str, Any] = dict.fromkeys(("hostname", "pool", "status", "before", "words", "seqs")) | {"limit": 100}
 EVENTS: dict[str, Any] = dict.fromkeys(("subject", "before", "but", "pool")) | {"limit": 100}
 ASKED: dict[str, list[dict[str, Any]]] = {
     "course.FIGURES": [{"course": "c", "pool": "pool1", "from_at": DAY, "to_at": DAY}],
@@ -46,7 +46,7 @@ ASKED: dict[str, list[dict[str, Any]]] = {
     "event.READ_NEWEST": [EVENTS, EVENTS | {"pool": "pool1"}, EVENTS | {"subject": "vm/vm-99900"}],
     "history.STAGES": [{"hours": 24, "steps": 96, "step_s": 900, "pool": pool} for pool in (None, "pool1")],
     "history.REQUESTS": [{"hours": 24, "step_s": 900, "pool": pool} for pool in (None, "pool1")],
-    "history.STAYS": [STAYS, STAYS | {"pool": "pool1"}],
+    "history.STAYS": [STAYS, STAYS | {"pool": "pool1"}, STAYS | {"seqs": [1, 2]}],
     "instance.EXPIRE": [{"region": "us-west-2", "taken_at": DAY}],
     "tenancy.LIST": [{"pool": pool, "status": None, "before": None, "limit": 100} for pool in (None, "pool1")],
     "usage.SEATS": [{"after": 0, "limit": 100}, {"after": 49_000, "limit": 100}],
