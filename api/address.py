@@ -21,9 +21,9 @@ def read_address(peer: str, forwarded_for: str | None, proxies: Sequence[Network
 
 
 def address_of(connection: AnyConnection, proxies: Sequence[Network]) -> str:
-    """The client's address of a call."""
+    """The client's address of a call. Several lines of the header are one list (RFC 9110, 5.3): some proxies add a line below the sender's."""
     peer = connection.client.host if connection.client else ""
-    return read_address(peer, connection.headers.get("x-forwarded-for"), proxies)
+    return read_address(peer, ",".join(connection.headers.getall("x-forwarded-for", [])), proxies)
 
 
 def household(address: str) -> str:

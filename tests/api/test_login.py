@@ -241,6 +241,16 @@ async def test_wrong_passwords_at_once_are_no_way_around(dsn: str) -> None:
         assert sorted(answers) == [401] * MOST_OF_ADDRESS + [429] * 2 * MOST_OF_ADDRESS
 
 
+async def test_line_that_a_proxy_adds_counts_not_the_one_that_the_sender_wrote_above_it(dsn: str) -> None:
+    async with serving(dsn, **PROXY) as world:
+        statuses = []
+        for n in range(MOST_OF_ADDRESS + 1):
+            said = [("X-Forwarded-For", f"192.0.2.{n}"), ("X-Forwarded-For", "203.0.113.66")]
+            answer = await world.http.get("/api/v1/vms", auth=(ADMIN[0], f"guess {n}"), headers=said)
+            statuses.append(answer.status_code)
+        assert statuses == [401] * MOST_OF_ADDRESS + [429]
+
+
 async def test_forwarded_address_is_believed_from_proxies_only(dsn: str) -> None:
     async with serving(dsn) as world:
         guesses = [status for n in range(MOST_OF_ADDRESS + 1) for status in await fail(world, f"192.0.2.{n}", 1)]
