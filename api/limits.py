@@ -7,6 +7,8 @@ from collections.abc import Callable
 from api.errors import TooManyError
 
 MOST_KEYS = 20_000
+LONGEST_KEY = 400
+"""Characters; more than any name with its address has. What is longer counts with its like, or names of 64 KiB would fill the memory."""
 
 
 class Limit:
@@ -27,7 +29,7 @@ class Limit:
 
     def read_wait_s(self, key: str) -> float:
         """Seconds until one more would be let through; 0 when it would be now."""
-        clean_at = max(self._clean_at.get(key, 0.0), self._clock())
+        clean_at = max(self._clean_at.get(key[:LONGEST_KEY], 0.0), self._clock())
         return max(0.0, clean_at + self._step_s - self._clock() - self._window_s)
 
     def check(self, key: str) -> None:
@@ -38,11 +40,13 @@ class Limit:
 
     def count(self, key: str) -> None:
         """One more, whatever the limit says."""
+        key = key[:LONGEST_KEY]
         self._clean_at[key] = max(self._clean_at.pop(key, 0.0), self._clock()) + self._step_s
         if len(self._clean_at) > MOST_KEYS:
             self._clean_at.popitem(last=False)
 
     def forgive(self, key: str) -> None:
         """Takes one back."""
+        key = key[:LONGEST_KEY]
         if key in self._clean_at:
             self._clean_at[key] -= self._step_s

@@ -4,6 +4,7 @@ from litestar import Request
 from litestar.datastructures import FormMultiDict
 
 from api.errors import BadInputError
+from api.fields import parse_form
 from api.pages.shell import AnyRequest
 
 
@@ -37,6 +38,6 @@ async def read_form(request: AnyRequest) -> Form:
     """Raises BadInputError for a body that is no form."""
     assert isinstance(request, Request)
     try:
-        return Form(await request.form())
+        return Form(await parse_form(request))
     except (ValueError, LookupError):
         raise BadInputError("the form could not be read; load the page again") from None

@@ -72,6 +72,22 @@ async def test_form_in_another_charset_than_it_says_is_a_400(dsn: str) -> None:
             assert refused.status_code == 400
 
 
+CHARSETS = (b"punycode", b"unicode_escape", b'"utf-8"; CHARSET = "raw_unicode_escape"', b"\r\n utf-7")
+
+
+async def test_form_in_one_of_pythons_own_charsets_is_not_decoded(dsn: str) -> None:
+    """They take long, or make halves of characters that nothing can store or compare."""
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    async with serving(dsn) as world:
+        for charset in CHARSETS:
+            said = b"\r\nContent-Type: text/plain; charset=" + charset
+            names = (b"email", b"pin", b"access_code", b"user", b"password")
+            parts = [PART.replace(b"email", name) + said + b"\r\n\r\n\\ud800\r\n" for name in names]
+            for path in ("/api/request_vm", "/seat", "/login"):
+                refused = await world.http.post(path, content=b"".join(parts) + b"--x--", headers=headers)
+                assert (refused.status_code, "UTF-8" in refused.text) == (400, True), (path, charset)
+
+
 async def test_numbers_that_no_float_holds_are_no_gauges_and_no_times(dsn: str) -> None:
     async with serving(dsn) as world:
         (name,) = await world.add_vms()

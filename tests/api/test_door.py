@@ -7,6 +7,7 @@ import pytest
 
 from api.door import FLOOD, MOST_FROM_ONE, MOST_OF_ADDRESS, MOST_OF_EMAIL, Door
 from api.errors import TooManyError
+from api.limits import LONGEST_KEY, Limit
 from tests.api.world import COMMAND, World, eventually, serving
 
 pytestmark = pytest.mark.anyio
@@ -91,3 +92,14 @@ def test_flood_is_refused_from_where_it_comes(monkeypatch: pytest.MonkeyPatch) -
     door.enter("192.0.2.2")
     for _ in range(2 * FLOOD):
         door.enter("127.0.0.1")
+
+
+def test_names_that_no_name_is_as_long_as_fill_no_memory() -> None:
+    limit = Limit(2, 1e7, "too many")
+    for n in range(2):
+        limit.count("a" * 64_000 + str(n))
+    assert len(limit) == 1
+    with pytest.raises(TooManyError):
+        limit.check("a" * LONGEST_KEY)
+    limit.forgive("a" * 64_000)
+    limit.check("a" * 64_000)
