@@ -6,12 +6,15 @@ can lead elsewhere.
 
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 import anyio
 
-METADATA = frozenset({ip_address("169.254.169.254"), ip_address("fd00:ec2::254"), ip_address("fd00:ec2::253")})
+OF_THE_CLOUD = ip_network(
+    "fd00:ec2::/32"
+)  # what AWS answers at in every VPC: metadata, names, time, credentials of pods
+FOR_PROTOCOLS = ip_network("192.0.0.0/24")  # RFC 6890; Python 3.11 takes most of it for the world's
 
 
 class NotAllowed(Exception):
@@ -47,7 +50,10 @@ async def resolve(url: str, *, local: bool) -> Endpoint:
     host, scheme = parts.hostname or "", parts.scheme
     if scheme != "https" and not (local and scheme == "http"):
         raise NotAllowed("only https is allowed")
-    port = parts.port or (443 if scheme == "https" else 80)
+    try:
+        port = parts.port or (443 if scheme == "https" else 80)
+    except ValueError:
+        raise NotAllowed("there is no such port; the highest is 65535") from None
     found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [ip_address(str(entry[4][0]).split("%", 1)[0]) for entry in found]
     for address in addresses:
@@ -58,14 +64,20 @@ async def resolve(url: str, *, local: bool) -> Endpoint:
 
 
 def refuse(address: IPv4Address | IPv6Address, *, local: bool) -> str:
-    """Why nothing is sent to an address, or nothing. What is mapped into IPv6 is judged as what it is."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    if mapped:
-        return refuse(mapped, local=local)
-    if address in METADATA or address.is_link_local:
+    """Why nothing is sent to an address, or nothing. What an IPv6 address carries inside (RFC 4291, RFC 3056) is judged as what it is."""
+    inner = address.ipv4_mapped or address.sixtofour if isinstance(address, IPv6Address) else None
+    if inner:
+        return refuse(inner, local=local)
+    if address.is_link_local or address in OF_THE_CLOUD:
         return "a link-local or metadata address, which is never allowed"
     if address.is_multicast or address.is_unspecified or (address.is_reserved and not address.is_loopback):
         return "an address that no receiver has"
-    if not address.is_global and not local:
+    if not _is_worldwide(address) and not local:
         return "an address of this machine or network; LABLINK_NOTIFY_LOCAL=true allows those"
     return ""
+
+
+def _is_worldwide(address: IPv4Address | IPv6Address) -> bool:
+    """Site-local addresses (RFC 3879) are given up, and still no part of the world."""
+    site_local = isinstance(address, IPv6Address) and address.is_site_local
+    return address.is_global and not site_local and address not in FOR_PROTOCOLS

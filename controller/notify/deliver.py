@@ -100,18 +100,22 @@ async def _claim(world: World) -> Sequence[Notification]:
 
 
 async def _send_one(world: World, lab: Lab, one: Notification) -> None:
-    """Whatever goes wrong with one receiver is its own trouble."""
+    """Whatever goes wrong with one receiver is its own trouble, also what nobody has thought of: the others get theirs."""
+    receiver = next((each for each in lab.notify if each.digest == one.receiver), None)
+    if receiver is None and not one.email:
+        await _end(world, one, "withdrawn", "its receiver is not declared any more")
+        return
     try:
         if one.email:
             with anyio.fail_after(LIMIT_S):
                 await send_mail(world.settings, one.email, one.body)
-        elif receiver := next((each for each in lab.notify if each.digest == one.receiver), None):
+        elif receiver:
             await send(world.settings, world.ec2, receiver, Parcel(one.id, one.body))
-        else:
-            await _end(world, one, "withdrawn", "its receiver is not declared any more")
-            return
     except (NotSent, TimeoutError, OSError) as error:
         await _fail(world, one, str(error) or type(error).__name__)
+    except Exception as error:
+        log.exception("a notification could not be sent", number=one.id, topic=one.topic)
+        await _fail(world, one, type(error).__name__)
     else:
         await _end(world, one, "sent")
 

@@ -13,12 +13,15 @@ import pytest
 
 from controller.ec2 import Ec2
 from controller.notify.deliver import deliver
+from controller.notify.send import Parcel, send
 from controller.say import say
 from controller.world import World
 from sandbox.moto_server import MotoServer
 from schemas.conditions import Severity
 from schemas.document import parse_lab
+from schemas.lab import Notify
 from schemas.notification import Letter
+from schemas.settings import Settings
 from schemas.status import Condition
 from store import notification as outbox
 from store.db import Db, fetch, open_db, transaction
@@ -137,6 +140,25 @@ async def test_a_receiver_that_fails_is_tried_again_later_and_its_address_is_tol
     assert SECRET not in str(kept)
     said = capsys.readouterr()
     assert SECRET not in said.out + said.err
+
+
+async def test_what_is_wrong_with_one_receiver_keeps_nothing_from_the_others(
+    db: Db, dsn: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def send_oddly(settings: Settings, ec2: Ec2, receiver: Notify, parcel: Parcel) -> None:
+        if receiver.slack:
+            raise KeyError("what nobody has thought of")
+        await send(settings, ec2, receiver, parcel)
+
+    monkeypatch.setattr("controller.notify.deliver.send", send_oddly)
+    receivers = ("webhook: 'https://192.0.2.1:99999/x'", "slack: 'https://192.0.2.1/x'", f"webhook: '{inbox.url}/x'")
+    await declare(db, ", ".join(f"{{{receiver}, on: [Stalled]}}" for receiver in receivers))
+    world = await lead(db, dsn)
+    await turn(db, "Stalled", True)
+    await deliver(world)
+    assert states(inbox) == ["trouble"]
+    told = [(row["outcome"], row["error"]) for row in await read(db)]
+    assert told == [(None, "there is no such port; the highest is 65535"), (None, "KeyError"), ("sent", None)]
 
 
 async def test_what_is_over_before_it_was_sent_is_not_told(db: Db, dsn: str, inbox: Inbox) -> None:

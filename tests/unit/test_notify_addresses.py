@@ -25,6 +25,14 @@ pytestmark = pytest.mark.anyio
         ("::ffff:169.254.169.254", False, False),
         ("fe80::1", False, False),
         ("fd00:ec2::254", False, False),
+        ("fd00:ec2::23", False, False),  # where EKS hands out credentials
+        ("2002:a9fe:a9fe::1", False, False),  # 169.254.169.254 in 6to4
+        ("2002:7f00:1::1", False, True),
+        ("64:ff9b::a9fe:a9fe", False, False),  # the same in NAT64
+        ("::169.254.169.254", False, False),
+        ("::ffff:127.0.0.1", False, True),
+        ("fec0::1", False, True),  # site-local, of old
+        ("192.0.0.192", False, True),  # the metadata of another cloud
         ("0.0.0.0", False, False),
         ("224.0.0.1", False, False),
         ("255.255.255.255", False, False),
@@ -45,6 +53,8 @@ def test_addresses(address: str, allowed: bool, allowed_locally: bool) -> None:
         "https://2130706433/hook",  # 127.0.0.1 as one number
         "https://0x7f.1/hook",
         "https://169.254.169.254/latest/meta-data/",
+        "https://0251.0376.0251.0376/hook",  # in octal
+        "https://93.184.216.34:65536/hook",
     ],
 )
 async def test_urls_that_lead_inside_are_refused(url: str) -> None:
