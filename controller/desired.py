@@ -11,7 +11,8 @@ from controller.approval import weigh_version
 from controller.desired_file import read_script, sync_file
 from controller.roster import read_roster
 from controller.world import World
-from schemas.lab import Lab, Pool
+from schemas.lab import Lab
+from schemas.settings import Settings
 from store.course import put_rosters
 from store.deployment import read_deployment
 from store.desired import read_in_force
@@ -28,7 +29,7 @@ async def sync_desired(world: World) -> int | None:
         in_force = await sync_file(world, deployment, in_force)
     if in_force is None:
         return None
-    scripts = read_scripts(in_force.lab, world.settings.desired_file)
+    scripts = read_scripts(in_force.lab, world.settings)
     rosters = read_rosters(in_force.lab, world.settings.desired_file)
     declared = (in_force.version, tuple(sorted(scripts.items())), tuple(sorted(rosters.items())))
     if declared != world.sight.declared:
@@ -54,12 +55,15 @@ async def declare(
         await forget_untouched_bases(conn, {name: pool.region for name, pool in lab.pools.items()})
 
 
-def read_scripts(lab: Lab, desired_file: Path | None) -> dict[str, str | None]:
+def read_scripts(lab: Lab, settings: Settings) -> dict[str, str | None]:
     """The start-up script of each pool, read beside the file; None for one that cannot be read (any more).
 
     `sync_file` has refused a new version whose script is missing. One that is lost later leaves the pool as it was.
     """
-    return {name: _read_script(pool, desired_file) for name, pool in lab.pools.items()}
+    return {
+        name: read_script(settings, pool.startup_script) if pool.startup_script else ""
+        for name, pool in lab.pools.items()
+    }
 
 
 def read_rosters(lab: Lab, desired_file: Path | None) -> dict[str, tuple[str, ...] | None]:
@@ -69,9 +73,3 @@ def read_rosters(lab: Lab, desired_file: Path | None) -> dict[str, tuple[str, ..
         for name, course in lab.courses.items()
         if course.roster
     }
-
-
-def _read_script(pool: Pool, desired_file: Path | None) -> str | None:
-    if pool.startup_script is None:
-        return ""
-    return read_script(desired_file.parent / pool.startup_script.path) if desired_file else None

@@ -18,7 +18,8 @@ from controller.roster import read_roster
 from controller.say import say, say_no_more
 from controller.world import World
 from schemas.document import InvalidDocument, parse_lab, problem_at, text_hash
-from schemas.lab import Lab
+from schemas.lab import Lab, StartupScript
+from schemas.settings import KEY_FILES, Settings
 from store.deployment import Deployment, see_file
 from store.desired import Change, DesiredConflict, InForce, append_version
 from store.lease import fenced
@@ -27,6 +28,9 @@ log = structlog.get_logger()
 
 QUIET_S = 0.25
 """A file written to less than this ago may still be half-written: it is read at the next wake-up."""
+
+LONGEST_SCRIPT = 1024 * 1024
+"""Bytes; user data has room for 16 KiB after compression."""
 
 GIT_S = 10.0
 """A git that takes longer (a hook, a network file system) is given up: the record is what counts."""
@@ -84,7 +88,7 @@ async def take_edit(world: World, deployment: Deployment, in_force: InForce | No
     assert path is not None
     try:
         lab = parse_lab(text, path.name).lab
-        check_scripts(lab, text, path)
+        check_scripts(lab, text, world.settings)
     except InvalidDocument as error:
         sentence = "; ".join(str(problem) for problem in error.problems[:5])
         await say(world, deployment, "DesiredValid", False, "Invalid", sentence + _still(in_force))
@@ -103,17 +107,19 @@ async def take_edit(world: World, deployment: Deployment, in_force: InForce | No
     return InForce(version=version.version, lab=lab, yaml=text)
 
 
-def check_scripts(lab: Lab, text: str, path: Path) -> None:
+def check_scripts(lab: Lab, text: str, settings: Settings) -> None:
     """Raises InvalidDocument for a start-up script that is not there, or that no VM could run, and for a roster that is none."""
+    path = settings.desired_file
+    assert path is not None
     missing = tuple(
         problem_at(
             text,
             ("pools", name, "startup_script", "path"),
-            f"there is no text file {pool.startup_script.path} beside {path.name}",
+            f"there is no text file {pool.startup_script.path} beside {path.name} that VMs may be given",
             path.name,
         )
         for name, pool in lab.pools.items()
-        if pool.startup_script and read_script(path.parent / pool.startup_script.path) is None
+        if pool.startup_script and read_script(settings, pool.startup_script) is None
     )
     missing += tuple(
         problem_at(
@@ -129,13 +135,27 @@ def check_scripts(lab: Lab, text: str, path: Path) -> None:
         raise InvalidDocument(missing)
 
 
-def read_script(path: Path) -> str | None:
-    """A start-up script, or None when it is not there or is no text."""
+def read_script(settings: Settings, script: StartupScript) -> str | None:
+    """A start-up script, or None when it is not there, is no text of a script's size, or is nothing that VMs may be given."""
+    if settings.desired_file is None or is_secret(settings, settings.desired_file.parent, script.path):
+        return None
+    path = settings.desired_file.parent / script.path
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if path.stat().st_size <= LONGEST_SCRIPT else "\0"
     except (OSError, UnicodeDecodeError):
         return None
     return None if "\0" in text else text  # PostgreSQL keeps no such text, and no shell runs it
+
+
+def is_secret(settings: Settings, home: Path, name: str) -> bool:
+    """Whether a file is hidden (`.aws/credentials`), one of our keys, or in a folder of ours beside the document.
+
+    Whoever may change the document by the API names the script, and would read such a file in the user data of a VM.
+    """
+    real, ours = (home / name).resolve(), (settings.keys, settings.work_dir)
+    beside = [folder.resolve() for folder in ours if folder and not home.resolve().is_relative_to(folder.resolve())]
+    hidden = any(part.startswith(".") for part in Path(name).parts)
+    return hidden or real.name in KEY_FILES or any(real.is_relative_to(folder) for folder in beside)
 
 
 async def write_version(world: World, deployment: Deployment, in_force: InForce) -> None:

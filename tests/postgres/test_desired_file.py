@@ -247,6 +247,32 @@ async def test_a_missing_startup_script_is_refused_and_a_present_one_is_kept_wit
         assert await fetch(conn, "SELECT startup_script FROM pool") == [{"startup_script": "echo hello\n"}]
 
 
+@pytest.mark.parametrize(
+    "name", ["keys/encryption_key", "work/states/run.tfvars.json", ".aws/credentials", "linked.sh", "deployment_secret"]
+)
+async def test_no_secret_beside_the_file_is_given_to_vms_as_a_script(world: World, db: Db, name: str) -> None:
+    path = edit(world, FIVE)
+    home = path.parent
+    ours = {"keys": home / "keys", "work_dir": home / "work"}
+    object.__setattr__(world, "settings", world.settings.model_copy(update=ours))
+    await sync_desired(world)
+    (home / name).parent.mkdir(parents=True, exist_ok=True)
+    if name == "linked.sh":
+        (home / "keys").mkdir()
+        (home / name).symlink_to(home / "keys" / "log_token")
+    (home / name).write_text("secret-word")
+    named = FIVE + f"    startup_script: {{path: {name}}}\n"
+    await put(db, named, 1)  # by the API, which sees no files
+    await sync_desired(world)
+    edit(world, named + "# by hand\n")
+    await sync_desired(world)
+    assert (await in_force(db))[:2] == (2, named)
+    async with db.connection() as conn:
+        kept = [*await fetch(conn, "SELECT * FROM pool"), *await fetch(conn, "SELECT * FROM deployment")]
+    assert "secret-word" not in str(kept)
+    assert "that VMs may be given" in str(kept)
+
+
 async def test_the_author_is_taken_from_the_last_commit(world: World, db: Db) -> None:
     path = edit(world, FIVE)
     git = ["git", "-C", str(path.parent), "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
