@@ -1,6 +1,7 @@
 """A ZIP that is sent while it is made: nothing of it is kept but its directory. Names from outside are made safe."""
 
 import re
+import unicodedata
 import zipfile
 from dataclasses import dataclass, field
 from typing import IO, cast
@@ -12,7 +13,8 @@ LONGEST_PART = 200  # bytes; file systems take 255
 MOST_PARTS = 40
 # Signs that some system cannot have in a name, and marks that turn text around (U+202A to U+202E, U+2066 to U+2069).
 UNSAFE = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # Windows takes these for devices
+# Windows takes these for devices. https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\..*)?", re.IGNORECASE)
 
 
 class _Sink:
@@ -76,11 +78,16 @@ class SafeNames:
         parts = [_safe_part(part) for part in path.split("/") if part not in ("", ".", "..")][-MOST_PARTS:]
         *above, last = parts or ["_"]
         name, number = "/".join([folder, *above, last]), 1
-        while name.lower() in self.taken:  # to some systems A and a are one
+        while _fold(name) in self.taken:
             number += 1
             name = "/".join([folder, *above, f"{number}-{last}"])
-        self.taken.add(name.lower())
+        self.taken.add(_fold(name))
         return name
+
+
+def _fold(name: str) -> str:
+    """To some systems A and a are one, and so are both ways to write é."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _safe_part(part: str) -> str:

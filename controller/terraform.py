@@ -23,16 +23,21 @@ from schemas.credentials import AwsKeys
 
 MOST_LINES = 4_000
 PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
-PASSED_ON_STARTS = ("AWS_", "TF_REATTACH_", "TF_PLUGIN_", "TF_CLI_CONFIG_FILE", "TF_LOG")
+PASSED_ON_STARTS = ("AWS_", "TF_REATTACH_", "TF_PLUGIN_", "TF_CLI_CONFIG_FILE")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 def choose_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of the controller's own environment Terraform may see: where AWS is and who we are, never LabLink's secrets."""
+    """What of the controller's own environment Terraform may see: where AWS is and who we are, never LabLink's secrets.
+
+    `TF_LOG` makes the AWS provider say each call with its user data, tokens of VMs in it: into a file of the host's (`TF_LOG_PATH`)
+    or not at all, for what is said without one is kept with the run.
+    """
+    starts = (*PASSED_ON_STARTS, "TF_LOG") if environ.get("TF_LOG_PATH") else PASSED_ON_STARTS
     kept = {
         name: value
         for name, value in environ.items()
-        if name in PASSED_ON or name.startswith(PASSED_ON_STARTS) or name.upper() in PROXIES
+        if name in PASSED_ON or name.startswith(starts) or name.upper() in PROXIES
     }
     return kept | {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
 

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 HIDDEN = "[redacted]"
 APART = "\0"  # between lines; none of them holds one when it comes here
 
-_NAMED = r"""[_-]?[\w-]{0,20}["']?\s{0,3}[=:]\s{0,3}["']?(?:bearer\s{1,3})?([^\s\0"'@,;&]{4,})"""
-_NAMES = ("token", "secret", "password", "passwd", "api_key", "api-key", "apikey", "access_key")
+_NAMED = r"""[_-]?[\w-]{0,20}["']?\s{0,3}[=:]\s{0,3}"""
+_VALUE = r"""["']?(?:bearer\s{1,3})?([^\s\0"'@,;&]{4,})"""
+_NAMES = ("token", "secret", "password", "passwd", "passphrase", "api_key", "api-key", "apikey", "access_key")
 _PATTERNS = {
-    **{name: rf"{name}(?![a-z]){_NAMED}" for name in _NAMES},
-    "authorization": r"""authorization["']?\s{0,3}[=:]\s{0,3}["']?(?:basic|bearer)\s{1,3}([^\s\0"']+)""",
+    **{name: rf"{name}(?![a-z])(?:{_NAMED}|(?<=--{name})\s{{1,3}}){_VALUE}" for name in _NAMES},
+    "accesskey": rf"accesskey(?!id){_NAMED}{_VALUE}",  # AWS's JSON has SecretAccessKey
+    "authorization": r"""authorization["']?\s{0,3}[=:]\s{0,3}["']?(?:basic|bearer|token)\s{1,3}([^\s\0"']+)""",
     "bearer": r"bearer\s{1,3}([\w.~+/=-]{16,})",
     "--code": r"""--code(?:\s{1,3}|=)["']?([^\s\0"']+)""",
     "4/0": r"(?<!\w)(4/0[\w-]{10,})",  # what Google's OAuth codes look like
@@ -22,10 +24,11 @@ _PATTERNS = {
     "pin": r"""(?<![a-z])pin(?![a-z])["']?\s{0,3}(?:[=:]|is\b)?\s{0,3}["']?(\d{6,})""",
     "akia": r"(?<!\w)(akia[a-z0-9]{16})(?!\w)",
     "asia": r"(?<!\w)(asia[a-z0-9]{16})(?!\w)",
-    "ghp_": r"(ghp_\w{20,})",
-    "ghs_": r"(ghs_\w{20,})",
-    "github_pat_": r"(github_pat_\w{20,})",
-    "://": r"://[^\s\0/:@]{1,64}:([^\s\0/@]{1,256})@",
+    **{mark: rf"(?<!\w)({mark}[\w-]{{20,}})" for mark in ("ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "hf_")},
+    "xox": r"(?<!\w)(xox[abeprs]-[\w-]{10,})",  # of Slack
+    "hooks.slack.com/": r"hooks\.slack\.com/services/([\w/]{20,})",
+    "lablink_": r"(?<![\w-])lablink_(?:session=|seat=)?([\w.-]{43,})",  # an API token or a cookie of ours
+    "://": r"://(?:[^\s\0/:@]{1,64}:)?((?<=:)[^\s\0/@]{1,256}|[^\s\0/@]{16,256})@",
 }
 RULES = tuple((mark, re.compile(pattern, re.IGNORECASE)) for mark, pattern in _PATTERNS.items())
 """What must stand there in lower case, and what then is the secret: the pattern's group."""

@@ -3,6 +3,7 @@
 Used by the API wherever it shows a document. Places come from `schemas.yaml_tree`, so no quoting or anchor gets a value through.
 """
 
+import re
 from collections.abc import Iterator
 
 from schemas.problem import InvalidDocument
@@ -11,6 +12,9 @@ from schemas.yaml_tree import List, Mapping, Node, Scalar, read_scalar, read_tre
 HIDDEN = "********"
 SECRET = frozenset({"access_code", "password_hash", "webhook", "slack"})
 """Names of fields, wherever they stand. Addresses of receivers are secrets: who knows one may write to it."""
+COMMENT = re.compile(r"(?<!\S)#[^\r\n]*")
+COMMENTED = re.compile(rf"(\b(?:{'|'.join(sorted(SECRET))})[\"']?[ \t]*:[ \t]*)\S.*")
+"""A field that was taken out of force by a `#` may be a secret still: all behind its name is."""
 
 
 def hide_secrets(text: str) -> str:
@@ -28,7 +32,7 @@ def hide_secrets(text: str) -> str:
     spans = {(node.start, node.start + len(text[node.start : node.end].rstrip())) for node in (*secrets, *anchors)}
     for start, end in sorted(spans, reverse=True):
         text = f'{text[:start]}"{HIDDEN}"{text[end:]}'
-    return text
+    return COMMENT.sub(lambda comment: COMMENTED.sub(rf"\1{HIDDEN}", comment[0]), text)
 
 
 def _find_secrets(node: Node) -> Iterator[Scalar]:

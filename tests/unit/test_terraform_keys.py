@@ -32,3 +32,10 @@ def test_session_token_goes_with_its_keys() -> None:
 
 def test_without_keys_all_stays() -> None:
     assert put_keys(MIXED, None) == MIXED
+
+
+def test_terraform_tells_its_log_to_a_file_or_not_at_all() -> None:
+    wordy = {"TF_LOG": "TRACE", "TF_LOG_PROVIDER": "DEBUG"}
+    assert not wordy.keys() & choose_environment(MIXED | wordy).keys()
+    to_file = wordy | {"TF_LOG_PATH": "/var/log/terraform.log"}
+    assert choose_environment(to_file).items() >= to_file.items()
