@@ -154,6 +154,8 @@ def test_a_roster_is_one_email_a_line(tmp_path: Path) -> None:
     assert read_roster(path) == ("ada@example.org", "bob@example.org")
     path.write_text("ada at example.org\n")
     assert read_roster(path) is None
+    path.write_text("bob@example.org\n" * 70_000)
+    assert read_roster(path) is None
 
 
 async def read_session(db: Db) -> dict[str, Any]:
