@@ -130,13 +130,15 @@ class Sweep:
     async def kill(self, death: Death) -> Lived:
         """The turn with this death in it; if it does not come to that crossing, with one at the first crossing, until that comes.
 
-        What is done once in minutes (prices, who we are) is done at each start, too.
+        What is done once in minutes (prices, who we are) is done at each start, too, and what a turn leaves to the next one may be done by then.
         """
         struck = self.site.folder / STRUCK
         struck.unlink(missing_ok=True)
         losses: list[str] = []
         again = [(death.turn, death.boundary, "at another crossing of the boundary")] * MORE_TRIES
-        places = [(death.turn, death.at, "at the ordered crossing"), *again, (START, death.boundary, "at a start")]
+        others = [(turn, death.boundary, "in another turn") for turn in NEEDS if turn not in (START, death.turn)]
+        first, start = (death.turn, death.at, "at the ordered crossing"), (START, death.boundary, "at a start")
+        places = [first, *again, start, *others]
         for turn, at, how in places:
             await self.prepare(turn)
             losses += await self.live(turn, at=at, victim=death.victim)

@@ -45,7 +45,7 @@ PROOFS: tuple[Proof, ...] = (
         title="A death at every boundary",
         shows="With everything real, `kill -9` ends the controller, the API, Terraform or PostgreSQL before and after each commit, call of AWS, answer and Terraform "
         "of a day in a lab's life. Each time a controller leads and all is at rest again with the declared VMs, no instance twice or unknown, and all that was acknowledged, after "
-        "at most two more ticks that decided something. Who dies at a crossing that does not come again dies at another one of that boundary, in the end at a start; a boundary that is not reached is a failure.",
+        "at most two more ticks that decided something. Who dies at a crossing that does not come again dies at another one of that boundary, in the end at a start or in another turn; a boundary that is not reached is a failure.",
         module="tests.nemesis.sweep",
         count=660,
         at_once=30,
