@@ -12,9 +12,11 @@ import anyio
 import structlog
 
 from store.db import UNREACHABLE, Db
-from store.lease import Lease, LeaseLost, release_lease, renew_lease, take_lease
+from store.lease import Lease, LeaseLost, read_left, release_lease, renew_lease, take_lease
 
 log = structlog.get_logger()
+
+JUST_AFTER_S = 0.05
 
 Lead = Callable[[Lease], Awaitable[None]]
 
@@ -25,7 +27,7 @@ async def stand_by(db: Db, ttl_s: float, lead: Lead, stopping: anyio.Event) -> N
     while not stopping.is_set():
         lease = await _try_to_take(db, holder, ttl_s)
         if lease is None:
-            with anyio.move_on_after(ttl_s / 3):
+            with anyio.move_on_after(await _choose_pause(db, ttl_s)):
                 await stopping.wait()
             continue
         log.info("leading", token=lease.token)
@@ -60,6 +62,14 @@ async def _try_to_take(db: Db, holder: str, ttl_s: float) -> Lease | None:
     except UNREACHABLE as error:
         log.warning("the database cannot be reached; trying again", error=str(error))
         return None
+
+
+async def _choose_pause(db: Db, ttl_s: float) -> float:
+    """Until the next look: a third of a lifetime, as it may be given back early, or until just after it ends."""
+    try:
+        return min(ttl_s / 3, max(0.0, await read_left(db)) + JUST_AFTER_S)
+    except UNREACHABLE:
+        return ttl_s / 3
 
 
 async def _renew(db: Db, lease: Lease, ttl_s: float) -> None:

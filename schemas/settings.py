@@ -98,7 +98,7 @@ class Settings(BaseSettings):
 
     lease_ttl_s: float = Field(
         default=10.0,
-        description="seconds after which a leader that is silent may be followed; who stands by looks three times in it, and leads within 15 s",
+        description="seconds after which a leader that is silent may be followed; who stands by looks three times in it and at its end, and leads within 15 s",
     )
     tick_s: float = Field(default=10.0, description="seconds until a tick without any wake-up")
     listing_s: float = Field(default=30.0, description="seconds between two listings of EC2 at rest")

@@ -39,6 +39,16 @@ async def take_lease(db: Db, holder: str, ttl_s: float) -> Lease | None:
     return Lease(holder, row["token"]) if row else None
 
 
+LEFT = "SELECT extract(epoch FROM expires_at - now())::float8 AS seconds FROM lease WHERE name = %s"
+
+
+async def read_left(db: Db) -> float:
+    """Seconds until the lease ends unless it is renewed; not above 0: it has ended, or nobody ever had it."""
+    async with db.connection() as conn:
+        row = await fetch_one(conn, LEFT, (NAME,))
+    return row["seconds"] if row else 0.0
+
+
 RENEW = """
 UPDATE lease SET expires_at = now() + make_interval(secs => %(ttl_s)s)
  WHERE name = %(name)s AND token = %(token)s AND expires_at > now()
