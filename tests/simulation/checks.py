@@ -113,6 +113,7 @@ class Checks:
         strange = [one for one in self.cloud.existing() if ids.get(one.instance_id) != one.hostname]
         found += [f"{one.instance_id} ({one.hostname}) is no row's instance" for one in strange]
         found += [f"{one.hostname} is {one.health}" for one in self.cloud.existing() if one.health != "well"]
+        found += [f"{one.hostname} is stopped" for one in self.cloud.existing() if one.stopped]
         found += [f"{one.hostname} is ending" for one in self.cloud.existing() if one.ends_at is not None]
         existing = {one.instance_id for one in self.cloud.existing()}
         found += [
