@@ -99,7 +99,8 @@ class Process:
         self.check()
         while self.paused_until > self.stage.at:
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(self.paused_until - self.stage.at)
+                # A rest below the clock's resolution is slept through without time passing, again and again for ever.
+                await anyio.sleep(max(0.001, self.paused_until - self.stage.at))
             self.check()
 
     def check(self) -> None:
