@@ -1,7 +1,7 @@
 """What this process counts of itself, for `/metrics`. A restart begins anew, as Prometheus expects of counters."""
 
 import re
-from functools import lru_cache
+from functools import cache
 from time import perf_counter
 
 from litestar.enums import ScopeType
@@ -60,17 +60,17 @@ def count_requests(app: ASGIApp) -> ASGIApp:
     return count
 
 
-@lru_cache
+@cache
 def _lasts(path: str) -> bool:
     return LASTING.match(path) is not None
 
 
-@lru_cache
+@cache
 def _in_progress(*route: str) -> Gauge:
     return IN_PROGRESS.labels(*route)
 
 
-@lru_cache(maxsize=2048)  # a few statuses of each route
+@cache  # what is kept grows as the metrics themselves: with the routes and their statuses
 def _meters(*answered: str) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(*answered), REQUEST_SECONDS.labels(*answered)
 

@@ -16,7 +16,7 @@ from store.lease import Lease, LeaseLost, read_left, release_lease, renew_lease,
 
 log = structlog.get_logger()
 
-JUST_AFTER_S = 0.05
+JUST_AFTER_S = 0.05  # the end of a lease: a look at the very end would come too early as often as not
 
 Lead = Callable[[Lease], Awaitable[None]]
 
