@@ -113,8 +113,7 @@ class _Run:
         """The whole sequence; each step that does not succeed raises how the run ends."""
         self.workspace = await open_workspace(self.actuator, self.job.place)
         await to_thread.run_sync(self.workspace.clean)
-        if self.job.place.bucket:
-            await release_dead_s3_lock(self.actuator.ec2, self.job.place.bucket, self.job.place.state_key)
+        await self._release_lock()
         await self._init()
         for address in self.job.untaint:
             await self._terraform("untaint", self._lock_timeout, address)
@@ -122,6 +121,11 @@ class _Run:
         await self._plan()
         await self._let_through()
         return await self._apply()
+
+    async def _release_lock(self) -> bool:
+        """Whether a bucket had a lock of ours while no Terraform of ours is at this state. A database's are released with `start_run`."""
+        place = self.job.place
+        return place.bucket is not None and await release_dead_s3_lock(self.actuator.ec2, place.bucket, place.state_key)
 
     async def _init(self) -> None:
         assert self.workspace
@@ -171,7 +175,28 @@ class _Run:
         keep: bool = True,
         on_message: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> Finished:
-        """One invocation that has to succeed; what it says is kept for the record unless it is the plan itself."""
+        """One command that has to succeed; what it says is kept for the record unless it is the plan itself.
+
+        AWS may have taken a lock or its release whose answer was lost on the way: then Terraform meets its own, and is run once more.
+        """
+        assert self.workspace
+        finished = await self._invoke(arguments, folder, keep, on_message)
+        if any(failure.cause is Cause.LOCK for failure in finished.failures) and await self._release_lock():
+            finished = await self._invoke(arguments, folder, keep, on_message)
+        if finished.succeeded:
+            return finished
+        if any(NOT_INITIALISED.search(failure.said) for failure in finished.failures):
+            self.workspace.forget_initialisation()
+        failures = tuple(replace(f, said=self._redact(f.said)) for f in finished.failures)
+        raise _Ended(Result(INTERRUPTED if finished.interrupted else FAILED, failures))
+
+    async def _invoke(
+        self,
+        arguments: tuple[str, ...],
+        folder: Path | None,
+        keep: bool,
+        on_message: Callable[[Mapping[str, Any]], None] | None,
+    ) -> Finished:
         assert self.workspace
         pace = self.actuator.terraform.pace
         # The template is initialised before any workspace of a bucket is there; the state server's address is wanted even then.
@@ -184,12 +209,7 @@ class _Run:
         command = Command(arguments, folder or self.workspace.folder, environment, limit_s)
         finished = await terraform.run(command, self.tether, on_message)
         self._keep(finished, keep)
-        if finished.succeeded:
-            return finished
-        if any(NOT_INITIALISED.search(failure.said) for failure in finished.failures):
-            self.workspace.forget_initialisation()
-        failures = tuple(replace(f, said=self._redact(f.said)) for f in finished.failures)
-        raise _Ended(Result(INTERRUPTED if finished.interrupted else FAILED, failures))
+        return finished
 
     @property
     def _lock_timeout(self) -> str:

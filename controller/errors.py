@@ -59,7 +59,7 @@ SIGNS: dict[Cause, re.Pattern[str]] = {
         r"(?<!Request)LimitExceeded|MaxSpotInstanceCountExceeded"  # VcpuLimitExceeded, InstanceLimitExceeded, IAM's own…
     ),
     Cause.BAD_AMI: re.compile(r"InvalidAMIID\.\w+|InvalidAMIId|AuthFailure: Not authorized for images"),
-    Cause.LOCK: re.compile(r"Error acquiring the state lock|[Ss]tate (?:is )?already locked"),
+    Cause.LOCK: re.compile(r"Error acquiring the state lock|failed to lock \w+ state|[Ss]tate (?:is )?already locked"),
     Cause.STATE_DISK_FULL: re.compile(r"[Nn]o space left on device|disk quota exceeded|[Ff]ile too large"),
     Cause.STALE_PLAN: re.compile(r"Saved plan is stale"),
     Cause.CREDENTIALS: re.compile(

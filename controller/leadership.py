@@ -25,9 +25,9 @@ async def stand_by(db: Db, ttl_s: float, lead: Lead, stopping: anyio.Event) -> N
     """Take the lease whenever it is free and lead under it, term after term, until `stopping` is set."""
     holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
     while not stopping.is_set():
-        lease = await _try_to_take(db, holder, ttl_s)
+        lease, pause_s = await _look(db, holder, ttl_s)
         if lease is None:
-            with anyio.move_on_after(await _choose_pause(db, ttl_s)):
+            with anyio.move_on_after(pause_s):
                 await stopping.wait()
             continue
         log.info("leading", token=lease.token)
@@ -56,20 +56,22 @@ async def _term(db: Db, lease: Lease, ttl_s: float, lead: Lead) -> None:
         log.warning("the lease could not be given back and runs out by itself", error=str(error))
 
 
-async def _try_to_take(db: Db, holder: str, ttl_s: float) -> Lease | None:
+async def _look(db: Db, holder: str, ttl_s: float) -> tuple[Lease | None, float]:
+    """The lease if it is free, or how long to wait: a third of a lifetime, as it may be given back early, or until just after it ends.
+
+    An answer that takes longer than that comes over a connection that is dead without a word: another one is tried at once.
+    """
     try:
-        return await take_lease(db, holder, ttl_s)
+        with anyio.fail_after(ttl_s / 3):
+            lease = await take_lease(db, holder, ttl_s)
+            left_s = 0.0 if lease else await read_left(db)
+            return lease, min(ttl_s / 3, max(0.0, left_s) + JUST_AFTER_S)
+    except TimeoutError:
+        log.warning("the database does not answer; asking again", after_s=ttl_s / 3)
+        return None, 0.0
     except UNREACHABLE as error:
         log.warning("the database cannot be reached; trying again", error=str(error))
-        return None
-
-
-async def _choose_pause(db: Db, ttl_s: float) -> float:
-    """Until the next look: a third of a lifetime, as it may be given back early, or until just after it ends."""
-    try:
-        return min(ttl_s / 3, max(0.0, await read_left(db)) + JUST_AFTER_S)
-    except UNREACHABLE:
-        return ttl_s / 3
+        return None, ttl_s / 10
 
 
 async def _renew(db: Db, lease: Lease, ttl_s: float) -> None:

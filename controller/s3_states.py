@@ -80,17 +80,18 @@ async def read_s3_state(ec2: Ec2, bucket: StateBucket, state_key: str) -> bytes 
     return await ec2.use("s3", bucket.region, f"reading the state {state_key} in {bucket.name}", read)
 
 
-async def release_dead_s3_lock(ec2: Ec2, bucket: StateBucket, state_key: str) -> None:
+async def release_dead_s3_lock(ec2: Ec2, bucket: StateBucket, state_key: str) -> bool:
     """A lock that this machine's user took belongs to a run of ours, and the caller knows that all of them have surely ended.
 
-    Anybody else's stays: Terraform refuses then, and a person is called. CloudError when AWS does not answer.
+    Anybody else's stays: Terraform refuses then, and a person is called. Whether one was released; CloudError when AWS does not answer.
     """
     service = "dynamodb" if bucket.lock_table else "s3"
     info = await ec2.use(service, bucket.region, f"reading the lock of {state_key}", _lock_reader(bucket, state_key))
     if info.get("Who") != f"{getpass.getuser()}@{socket.gethostname()}":
-        return
+        return False
     log.info("releasing the lock of a run that has ended", state=state_key, lock=info.get("ID"))
     await ec2.use(service, bucket.region, f"releasing the lock of {state_key}", _lock_remover(bucket, state_key))
+    return True
 
 
 def _lock_reader(bucket: StateBucket, state_key: str) -> Callable[[Any], dict[str, Any]]:

@@ -27,13 +27,14 @@ INSERT INTO lease AS l (name, holder, token, expires_at)
 VALUES (%(name)s, %(holder)s, 1, now() + make_interval(secs => %(ttl_s)s))
 ON CONFLICT (name) DO UPDATE
    SET holder = excluded.holder, token = l.token + 1, expires_at = excluded.expires_at
- WHERE l.expires_at < now()
+ WHERE l.expires_at < now() OR l.holder = excluded.holder
 RETURNING token
 """
 
 
 async def take_lease(db: Db, holder: str, ttl_s: float) -> Lease | None:
-    """The lease under a new token, or None while somebody else holds it."""
+    """The lease under a new token, or None while somebody else holds it. `holder` stands for one process, which leads no more:
+    a lease in its name is one whose commit it was not told of."""
     async with transaction(db) as conn:
         row = await fetch_one(conn, TAKE, {"name": NAME, "holder": holder, "ttl_s": ttl_s})
     return Lease(holder, row["token"]) if row else None

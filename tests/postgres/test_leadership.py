@@ -13,8 +13,9 @@ from anyio.abc import TaskStatus
 from controller.leadership import stand_by
 from sandbox import postgres
 from store.db import SET_UP, UNREACHABLE, Db, open_db, transaction
-from store.lease import Lease, LeaseLost, fenced, take_lease
+from store.lease import Lease, LeaseLost, fenced, read_left, take_lease
 from store.migrate import migrate
+from tests.api.silent_proxy import SilentProxy
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +100,30 @@ async def test_a_candidate_takes_over_as_soon_as_the_lease_of_a_dead_one_has_exp
         with pytest.raises(LeaseLost):
             async with fenced(db, dead):
                 pass
+
+
+async def test_a_connection_that_went_silent_keeps_nobody_from_the_lease(dsn: str, db: Db) -> None:
+    """Neither end knows of it, so that a statement on it would wait for ever."""
+    assert await take_lease(db, "dead", TTL_S)
+    async with SilentProxy(dsn) as proxy, open_db(proxy.dsn) as behind:
+        candidate = Candidate(behind)
+        async with standing(candidate):
+            await until(lambda: "connected" in proxy.happened)
+            await read_left(behind)
+            proxy.go_silent()
+            await until(lambda: candidate.leads)
+
+
+async def test_a_lease_whose_commit_was_not_told_is_taken_anew_by_the_same_candidate(db: Db) -> None:
+    untold = await take_lease(db, "one", 3600)
+    assert await take_lease(db, "two", 3600) is None
+    told = await take_lease(db, "one", 3600)
+    assert untold
+    assert told
+    assert told.token == untold.token + 1
+    with pytest.raises(LeaseLost):
+        async with fenced(db, untold):
+            pass
 
 
 async def test_a_lease_that_was_taken_away_ends_the_term_and_the_candidate_stands_by_again(db: Db) -> None:

@@ -173,7 +173,7 @@ class SimDb:
         return cast("Db", self)
 
 
-CONNECTIONS = 24
+CONNECTIONS = 16  # twice as many as were ever lent at once
 CHANNELS = ("reconcile", "desired", "assignment", "notice", "credentials")
 
 
@@ -196,5 +196,6 @@ async def _connect_all(dsn: str) -> list[SimConnection]:
     for _ in range(CONNECTIONS):
         conn = await SimConnection.connect(dsn, autocommit=True, row_factory=dict_row)
         await conn.execute("SET TIME ZONE 'UTC'")
+        conn.prepare_threshold = 1  # a life says the same few things a thousand times
         conns.append(conn)
     return conns

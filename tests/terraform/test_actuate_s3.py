@@ -8,6 +8,8 @@ from typing import Any
 import boto3
 import pytest
 
+from controller import apply, s3_states
+from controller.ec2 import Ec2
 from controller.errors import NeedsOperator
 from schemas.document import parse_lab
 from tests.terraform.actuation_world import POOL, REGION, TEXT, ActuationWorld
@@ -91,3 +93,28 @@ async def test_the_lock_of_a_dead_run_is_released_and_anybody_elses_is_not(world
     await world.write("UPDATE pool SET failed_at = failed_at - interval '1 hour'")
     await world.settle()
     assert len(await world.running()) == 2
+
+
+@pytest.mark.parametrize("lock", ["s3", "dynamodb"])
+async def test_a_lock_of_our_own_that_terraform_meets_calls_nobody(
+    world: ActuationWorld, lock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a lock that AWS has taken, but whose answer was lost: Terraform asks again, and meets itself."""
+    states = States(world, lock)
+    look = s3_states.release_dead_s3_lock
+    released = []
+
+    async def look_too_early(ec2: Ec2, bucket: s3_states.StateBucket, state_key: str) -> bool:
+        released.append(await look(ec2, bucket, state_key))
+        if not released[-1]:
+            states.lock(s3_states.workspace_of(state_key), f"{getpass.getuser()}@{socket.gethostname()}")
+        return released[-1]
+
+    monkeypatch.setattr(apply, "release_dead_s3_lock", look_too_early)
+    await world.plan_vms(1)
+    await world.settle()
+    await world.plan_vms(1)  # in a state that is there by now, of which Terraform says it in other words
+    await world.settle()
+    assert len(await world.running()) == 2
+    assert released == [False, True] * 3
+    assert {run["outcome"] for run in await world.runs()} == {"succeeded"}
