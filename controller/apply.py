@@ -24,7 +24,7 @@ from controller.result import FAILED, INTERRUPTED, REFUSED, SUCCEEDED, Job, Resu
 from controller.s3_states import release_dead_s3_lock
 from controller.terraform import Command, Finished, Tether, put_keys
 from controller.workspace import Workspace
-from store.db import UNREACHABLE
+from store.db import UNREACHABLE, answering
 from store.lease import LeaseLost, fenced
 from store.run import extend_run, let_through, start_run, write_output
 from store.tfstate import release_dead_lock
@@ -242,9 +242,11 @@ class _Run:
             await anyio.sleep(pace.renew_s)
             until = anyio.current_time() + pace.ttl_s
             try:
-                with anyio.CancelScope(shield=True):  # a cancelled statement would cost its connection
-                    async with fenced(self.actuator.db, self.actuator.lease) as conn:
-                        extended = await extend_run(conn, self.run_id, pace.ttl_s)
+                async with (
+                    answering(self.actuator.db, pace.renew_s, shield=True),
+                    fenced(self.actuator.db, self.actuator.lease) as conn,
+                ):
+                    extended = await extend_run(conn, self.run_id, pace.ttl_s)
             except UNREACHABLE as error:
                 log.warning("a run could not be extended", run=self.run_id, error=str(error))
                 continue
@@ -259,7 +261,7 @@ class _Run:
         while True:
             await anyio.sleep(self.actuator.terraform.pace.progress_s)
             try:
-                with anyio.CancelScope(shield=True):
+                async with answering(self.actuator.db, self.actuator.terraform.pace.renew_s, shield=True):
                     await self._flush()
             except (*UNREACHABLE, LeaseLost) as error:
                 log.warning("progress could not be written yet", run=self.run_id, error=str(error))

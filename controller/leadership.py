@@ -11,7 +11,7 @@ from uuid import uuid4
 import anyio
 import structlog
 
-from store.db import UNREACHABLE, Db
+from store.db import UNREACHABLE, Db, answering
 from store.lease import Lease, LeaseLost, read_left, release_lease, renew_lease, take_lease
 
 log = structlog.get_logger()
@@ -57,18 +57,12 @@ async def _term(db: Db, lease: Lease, ttl_s: float, lead: Lead) -> None:
 
 
 async def _look(db: Db, holder: str, ttl_s: float) -> tuple[Lease | None, float]:
-    """The lease if it is free, or how long to wait: a third of a lifetime, as it may be given back early, or until just after it ends.
-
-    An answer that takes longer than that comes over a connection that is dead without a word: another one is tried at once.
-    """
+    """The lease if it is free, or how long to wait: a third of a lifetime, as it may be given back early, or until just after it ends."""
     try:
-        with anyio.fail_after(ttl_s / 3):
+        async with answering(db, ttl_s / 3):
             lease = await take_lease(db, holder, ttl_s)
             left_s = 0.0 if lease else await read_left(db)
             return lease, min(ttl_s / 3, max(0.0, left_s) + JUST_AFTER_S)
-    except TimeoutError:
-        log.warning("the database does not answer; asking again", after_s=ttl_s / 3)
-        return None, 0.0
     except UNREACHABLE as error:
         log.warning("the database cannot be reached; trying again", error=str(error))
         return None, ttl_s / 10
@@ -81,9 +75,9 @@ async def _renew(db: Db, lease: Lease, ttl_s: float) -> None:
         await anyio.sleep(max(0.0, min(ttl_s / 3, good_until - anyio.current_time())))
         asked_at = anyio.current_time()
         try:
-            with anyio.fail_after(max(0.1, good_until - asked_at)):
+            async with answering(db, max(0.1, good_until - asked_at)):
                 await renew_lease(db, lease, ttl_s)
             good_until = asked_at + ttl_s
-        except (*UNREACHABLE, TimeoutError) as error:
+        except UNREACHABLE as error:
             if anyio.current_time() >= good_until:
                 raise LeaseLost("the lease could not be renewed in time: the database cannot be reached") from error

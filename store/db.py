@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import anyio
 from psycopg import AsyncConnection, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import IdleInTransactionSessionTimeout
@@ -104,6 +105,18 @@ async def pipelined_transaction(db: Db) -> AsyncIterator[Connection]:
             if not conn.closed:
                 await conn.rollback()
             raise
+
+
+@asynccontextmanager
+async def answering(db: Db, within_s: float, *, shield: bool = False) -> AsyncIterator[None]:
+    """What is asked in the block is answered in time, or the connection is taken for dead without a word: OperationalError then,
+    and the pool makes new ones. `shield`: from being cancelled by others, which would cost the connection, too."""
+    try:
+        with anyio.fail_after(within_s, shield=shield):
+            yield
+    except TimeoutError:
+        await db.drain()
+        raise OperationalError(f"the database has not answered within {within_s:.1f} s") from None
 
 
 LAZILY = "SET LOCAL synchronous_commit = off"

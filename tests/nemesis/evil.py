@@ -5,7 +5,8 @@ Each act is a coroutine function that returns when all is as before. `Watch` loo
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -30,6 +31,7 @@ class Evil:
     chance: Random
     pause_s: float  # longer than a lease
     done: list[str] = field(default_factory=list)
+    strikes: list[tuple[str, float, float]] = field(default_factory=list)  # whom, and from when to when
 
     async def act(self, number: int) -> None:
         """One thing, each in its turn; every other one to who leads, while a Terraform works if there is one soon, else to anybody."""
@@ -40,7 +42,9 @@ class Evil:
                 await self._see_work()
             name = await to_thread.run_sync(self.find_leader)
         self.done.append(f"{kind} {name if kind != 'database' else ''}".strip())
+        began_at = time.time()
         await ACTS[kind](self, name)
+        self.strikes.append((name, began_at, time.time()))
 
     async def _see_work(self) -> None:
         while not await to_thread.run_sync(find_terraforms, str(self.site.folder)):
@@ -103,19 +107,29 @@ ACTS: dict[str, Act] = {
 
 @dataclass
 class Watch:
-    """The longest time between the last sign of life of who led and the first one of who led next: no fail-over took longer."""
+    """Each time without a sign of life: from the last one of who led to the first one of who led next. No fail-over took longer."""
 
     site: Site
-    longest_s: float = 0.0
-    terms: int = 0
+    lease_s: float
+    gaps: list[tuple[float, float]] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Until cancelled. A lease ends a fixed time after it was renewed, so its ends are as far apart as those signs."""
+        """Until cancelled. A lease ends a fixed time after it was renewed, which tells when that was."""
         token, until = 0, 0.0
         while True:
             for row in await to_thread.run_sync(self.site.rows, LEADER):
                 if token and row["token"] != token:
-                    self.longest_s = max(self.longest_s, row["until"] - until)
-                    self.terms += 1
+                    self.gaps.append((until - self.lease_s, row["until"] - self.lease_s))
                 token, until = row["token"], row["until"]
             await anyio.sleep(LOOK_S)
+
+    def find_longest(self, evil: Evil, names: tuple[str, str]) -> float:
+        """The most seconds without a leader in which one of the two was left alone, so that it could have led."""
+        one, other = ([(a, b) for name, a, b in evil.strikes if name == asked] for asked in names)
+        both = [(max(a, c), min(b, d)) for a, b in one for c, d in other]
+        return max((until - since - _overlap((since, until), both) for since, until in self.gaps), default=0.0)
+
+
+def _overlap(gap: tuple[float, float], parts: Sequence[tuple[float, float]]) -> float:
+    """Seconds of the gap that the parts cover, which do not overlap each other: two acts a round."""
+    return sum(max(0.0, min(gap[1], until) - max(gap[0], since)) for since, until in parts)

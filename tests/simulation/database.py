@@ -169,6 +169,9 @@ class SimDb:
     def connection(self) -> Any:
         return self.base.lend(self.user)
 
+    async def drain(self) -> None:
+        """A new connection is like an old one here."""
+
     def as_db(self) -> Db:
         return cast("Db", self)
 
