@@ -243,7 +243,7 @@ class _Run:
             until = anyio.current_time() + pace.ttl_s
             try:
                 async with (
-                    answering(self.actuator.db, pace.renew_s, shield=True),
+                    answering(self.actuator.db, pace.ttl_s / 3, shield=True),
                     fenced(self.actuator.db, self.actuator.lease) as conn,
                 ):
                     extended = await extend_run(conn, self.run_id, pace.ttl_s)
@@ -261,7 +261,7 @@ class _Run:
         while True:
             await anyio.sleep(self.actuator.terraform.pace.progress_s)
             try:
-                async with answering(self.actuator.db, self.actuator.terraform.pace.renew_s, shield=True):
+                async with answering(self.actuator.db, self.actuator.terraform.pace.ttl_s / 3, shield=True):
                     await self._flush()
             except (*UNREACHABLE, LeaseLost) as error:
                 log.warning("progress could not be written yet", run=self.run_id, error=str(error))

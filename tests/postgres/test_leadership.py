@@ -9,10 +9,11 @@ import anyio
 import pytest
 from anyio import to_thread
 from anyio.abc import TaskStatus
+from psycopg import OperationalError
 
 from controller.leadership import stand_by
 from sandbox import postgres
-from store.db import SET_UP, UNREACHABLE, Db, open_db, transaction
+from store.db import BELIEVED_S, SET_UP, UNREACHABLE, Db, answering, open_db, transaction
 from store.lease import Lease, LeaseLost, fenced, read_left, take_lease
 from store.migrate import migrate
 from tests.api.silent_proxy import SilentProxy
@@ -112,6 +113,20 @@ async def test_a_connection_that_went_silent_keeps_nobody_from_the_lease(dsn: st
             await read_left(behind)
             proxy.go_silent()
             await until(lambda: candidate.leads)
+
+
+async def test_all_connections_that_went_silent_cost_one_wait(dsn: str) -> None:
+    async with SilentProxy(dsn) as proxy, open_db(proxy.dsn) as behind:
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(read_left, behind)
+        await anyio.sleep(2 * BELIEVED_S)
+        proxy.go_silent()
+        with pytest.raises(OperationalError, match="has not answered within"):
+            async with answering(behind, 0.5):
+                await read_left(behind)
+        async with answering(behind, PATIENCE_S):
+            await read_left(behind)
 
 
 async def test_a_lease_whose_commit_was_not_told_is_taken_anew_by_the_same_candidate(db: Db) -> None:

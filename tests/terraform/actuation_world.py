@@ -220,12 +220,13 @@ async def open_actuation(
     (folder / "work" / "modules").symlink_to(templates)
     lab = parse_lab(TEXT.format(name=name, backend=backend)).lab
     ec2 = Ec2(aws.url, "test", "test")
+    account = await ec2.read_account_id()
     async with open_db(dsn, max_size=6) as db:
         async with transaction(db) as conn:
             # Test databases are copies of one template, and so would be deployments.
             await conn.execute("UPDATE deployment SET id = gen_random_uuid()")
             await declare_pool(conn, POOL, REGION, lab.pools[POOL].model_dump(mode="json"), "")
-            await pin_account(conn, await ec2.read_account_id())
+            await pin_account(conn, account)
         lease = await take_lease(db, "test", ttl_s=600)
         assert lease is not None
         settings = make_settings(dsn, folder / "work")

@@ -17,8 +17,10 @@ from controller.slots import Slots
 from sandbox.aws import RunningAws
 from sandbox.aws_provider.serve import ReattachServer
 from schemas.vm import Phase
+from store.db import open_db
 from store.lease import release_lease, take_lease
-from tests.terraform.actuation_world import ROOT, ActuationWorld, cloud_environment, find_terraform
+from tests.api.silent_proxy import SilentProxy
+from tests.terraform.actuation_world import QUICK, ROOT, ActuationWorld, cloud_environment, find_terraform
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +101,21 @@ def start_controller(told: dict[str, Any]) -> "subprocess.Popen[bytes]":
     process.stdin.write(json.dumps(told).encode())
     process.stdin.close()
     return process
+
+
+async def test_a_run_outlives_the_connection_by_which_it_is_extended(world: ActuationWorld, dsn: str) -> None:
+    """Which is dead, and neither end knows; Terraform may go on for less time than it needs."""
+    world.fault(latency={"RunInstances": QUICK.ttl_s + 1})
+    names = await world.plan_vms(1)
+    async with SilentProxy(dsn) as proxy, open_db(proxy.dsn) as db, anyio.create_task_group() as group:
+        world.actuator = replace(world.actuator, db=db)
+        group.start_soon(world.settle)
+        with anyio.fail_after(TIMEOUT_S):
+            while not await world.read("SELECT FROM run WHERE creates > 0 AND applying_at IS NOT NULL"):
+                await anyio.sleep(0.02)
+        proxy.go_silent()
+    assert await world.running() == names
+    assert {run["outcome"] for run in await world.runs()} == {"succeeded"}
 
 
 async def take_over(world: ActuationWorld) -> None:
