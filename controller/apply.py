@@ -269,8 +269,9 @@ class _Run:
     async def _flush(self) -> None:
         if self.progress.waiting:
             async with fenced(self.actuator.db, self.actuator.lease) as conn:
-                await self.progress.write(conn)
+                written = await self.progress.write(conn)
                 await write_output(conn, self.run_id, self._render_output())
+            self.progress.forget(written)
 
     async def _close(self) -> None:
         """What cannot be written now is found open, and closed, by whoever leads next."""

@@ -16,7 +16,7 @@ FAILED = {"create": "CreateFailed", "delete": "DeleteFailed", "import": "ImportF
 
 @dataclass(slots=True)
 class Progress:
-    """What was said and is not yet written; `take` is called for each line, `write` now and then in a transaction."""
+    """What was said and is not yet written; `take` is called for each line, `write` now and then in a transaction, then `forget`."""
 
     pool: str
     run_id: int
@@ -61,13 +61,16 @@ class Progress:
     def waiting(self) -> bool:
         return bool(self._events or self._created)
 
-    async def write(self, conn: Connection) -> None:
-        """Nothing is lost when the transaction fails: what it held is written by the next call."""
+    async def write(self, conn: Connection) -> tuple[int, int]:
+        """How much was written, for `forget` once that is committed: what came to nothing is written by the next call."""
         events, created = list(self._events), list(self._created)
         async with conn.pipeline():
             for subject, reason, text in events:
                 await write_event(conn, TERRAFORM, subject, reason, text, {"run": self.run_id, "pool": self.pool})
             if created:
                 await record_created(conn, created)
-        del self._events[: len(events)]
-        del self._created[: len(created)]
+        return len(events), len(created)
+
+    def forget(self, written: tuple[int, int]) -> None:
+        del self._events[: written[0]]
+        del self._created[: written[1]]

@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from psycopg import Rollback
 
 from controller.commit import bind_people, commit_decision, commit_status
 from controller.decide.invariants import check_invariants
 from controller.decide.pool import decide
 from controller.desired import sync_desired
 from controller.observe import take_snapshot
+from controller.progress import Progress
 from controller.world import World
 from schemas.decision import Decision
 from schemas.document import parse_lab
@@ -208,3 +210,24 @@ async def test_a_tick_makes_up_for_every_binding_that_was_cut_short(world: World
     await bind_people(db)
     async with db.connection() as conn:
         assert await fetch_one(conn, "SELECT count(*) AS n FROM assignment WHERE status = 'active'") == {"n": people}
+
+
+async def test_what_a_terraform_says_is_written_again_when_its_transaction_came_to_nothing(db: Db) -> None:
+    progress = Progress("client", 1)
+    said = {
+        "type": "apply_start",
+        "@timestamp": "2026-11-27T09:00:00Z",
+        "@message": 'aws_instance.vm["a"]: Creating...',
+    }
+    progress.take({**said, "hook": {"resource": {"addr": 'aws_instance.vm["a"]'}, "action": "create"}})
+    async with transaction(db) as conn:
+        await progress.write(conn)
+        raise Rollback  # psycopg's own word for a transaction that comes to nothing
+    assert progress.waiting
+    async with transaction(db) as conn:
+        written = await progress.write(conn)
+    progress.forget(written)
+    assert not progress.waiting
+    async with db.connection() as conn:
+        events = await fetch(conn, "SELECT subject, reason FROM event WHERE actor = 'terraform'")
+    assert events == [{"subject": "vm/a", "reason": "Creating"}]
