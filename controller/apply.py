@@ -243,7 +243,7 @@ class _Run:
             until = anyio.current_time() + pace.ttl_s
             try:
                 async with (
-                    answering(self.actuator.db, pace.ttl_s / 3, shield=True),
+                    answering(self.actuator.db, pace.answer_s, shield=True),
                     fenced(self.actuator.db, self.actuator.lease) as conn,
                 ):
                     extended = await extend_run(conn, self.run_id, pace.ttl_s)
@@ -258,10 +258,11 @@ class _Run:
             await self.tether.extend(until)
 
     async def _write_progress(self) -> None:
+        pace = self.actuator.terraform.pace
         while True:
-            await anyio.sleep(self.actuator.terraform.pace.progress_s)
+            await anyio.sleep(pace.progress_s)
             try:
-                async with answering(self.actuator.db, self.actuator.terraform.pace.ttl_s / 3, shield=True):
+                async with answering(self.actuator.db, pace.answer_s, shield=True):
                     await self._flush()
             except (*UNREACHABLE, LeaseLost) as error:
                 log.warning("progress could not be written yet", run=self.run_id, error=str(error))

@@ -82,6 +82,11 @@ class Pace:
         """How long past `must_end_by` nothing of a run can be left."""
         return self.grace_s + self.margin_s
 
+    @property
+    def answer_s(self) -> float:
+        """How long the database may take to answer while a run goes on: in its life there is time for another connection."""
+        return self.ttl_s / 3
+
 
 @dataclass(frozen=True, slots=True)
 class Terraform:
