@@ -3,18 +3,23 @@
 What a VM says is its user's word, who is root there: names and contents are taken as hostile. Used by `api.collect`.
 """
 
+import ctypes.util
 import shlex
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 import anyio
-import asyncssh
 
 from schemas.settings import Settings
 from store.db import Db
 from store.host_key import Reachable, pin_host_key
 from store.secret import Cipher, SecretError, read_secret, ssh_key_name
+
+# It looks for libraries that it can do without, by a compiler and a linker that would be told our environment.
+with patch.object(ctypes.util, "find_library", return_value=None):
+    import asyncssh
 
 CONNECT_S = 10.0
 LOGIN_S = 15.0

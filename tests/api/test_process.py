@@ -47,6 +47,19 @@ def process(dsn: str, port: int, **more: str) -> Iterator[subprocess.Popen[str]]
         started.wait()
 
 
+STARTS_NOTHING = """\
+import importlib, sys
+sys.addaudithook(lambda event, told: event in {"subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork"} and sys.exit(f"{event}: {told}"))
+importlib.import_module(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("program", ["api.app", "controller.__main__", "lablink.__main__"])
+async def test_no_program_is_started_while_modules_are_loaded_which_would_be_told_our_secrets(program: str) -> None:
+    loaded = await anyio.run_process([sys.executable, "-c", STARTS_NOTHING, program], check=False)
+    assert (loaded.returncode, loaded.stderr) == (0, b"")
+
+
 async def is_ready(url: str) -> bool:
     async with httpx.AsyncClient(trust_env=False) as http:
         try:
