@@ -69,15 +69,18 @@ async def _look(db: Db, holder: str, ttl_s: float) -> tuple[Lease | None, float]
 
 
 async def _renew(db: Db, lease: Lease, ttl_s: float) -> None:
-    """Renew three times in a lifetime; a database that stays away for a lifetime costs the lease."""
+    """Renew three times in a lifetime, and soon again when that came to nothing; a database that stays away for a lifetime costs the lease."""
     good_until = anyio.current_time() + ttl_s
+    pause_s = ttl_s / 3
     while True:
-        await anyio.sleep(max(0.0, min(ttl_s / 3, good_until - anyio.current_time())))
+        await anyio.sleep(pause_s)
         asked_at = anyio.current_time()
         try:
-            async with answering(db, max(0.1, good_until - asked_at)):
+            async with answering(db, max(0.1, min(ttl_s / 3, good_until - asked_at))):
                 await renew_lease(db, lease, ttl_s)
-            good_until = asked_at + ttl_s
+            good_until, pause_s = asked_at + ttl_s, ttl_s / 3
         except UNREACHABLE as error:
-            if anyio.current_time() >= good_until:
+            left_s = good_until - anyio.current_time()
+            if left_s <= 0:
                 raise LeaseLost("the lease could not be renewed in time: the database cannot be reached") from error
+            pause_s = min(ttl_s / 10, left_s)

@@ -31,7 +31,8 @@ class Evil:
     chance: Random
     pause_s: float  # longer than a lease
     done: list[str] = field(default_factory=list)
-    strikes: list[tuple[str, float, float]] = field(default_factory=list)  # whom, and from when to when
+    away: list[tuple[str, float, float]] = field(default_factory=list)
+    """Who could not come to the database, from when to when."""
 
     async def act(self, number: int) -> None:
         """One thing, each in its turn; every other one to who leads, while a Terraform works if there is one soon, else to anybody."""
@@ -44,7 +45,8 @@ class Evil:
         self.done.append(f"{kind} {name if kind != 'database' else ''}".strip())
         began_at = time.time()
         await ACTS[kind](self, name)
-        self.strikes.append((name, began_at, time.time()))
+        if kind in AWAY:
+            self.away.append((name, began_at, time.time()))
 
     async def _see_work(self) -> None:
         while not await to_thread.run_sync(find_terraforms, str(self.site.folder)):
@@ -103,6 +105,8 @@ ACTS: dict[str, Act] = {
     "delay": Evil.delay,
     "database": Evil.kill_database,
 }
+AWAY = {"pause", "cut"}
+"""Acts that keep a process from the database as long as they last. New connections of one that was silenced are good ones."""
 
 
 @dataclass
@@ -123,11 +127,15 @@ class Watch:
                 token, until = row["token"], row["until"]
             await anyio.sleep(LOOK_S)
 
-    def find_longest(self, evil: Evil, names: tuple[str, str]) -> float:
-        """The most seconds without a leader in which one of the two was left alone, so that it could have led."""
-        one, other = ([(a, b) for name, a, b in evil.strikes if name == asked] for asked in names)
-        both = [(max(a, c), min(b, d)) for a, b in one for c, d in other]
-        return max((until - since - _overlap((since, until), both) for since, until in self.gaps), default=0.0)
+    def find_longest(self) -> float:
+        """The most seconds without a leader."""
+        return max((until - since for since, until in self.gaps), default=0.0)
+
+    def find_longest_failover(self, evil: Evil, names: tuple[str, str]) -> float:
+        """The same, not counting the time in which neither of the two could come to the database."""
+        one, other = ([(a, b) for name, a, b in evil.away if name == asked] for asked in names)
+        neither = [(max(a, c), min(b, d)) for a, b in one for c, d in other]
+        return max((until - since - _overlap((since, until), neither) for since, until in self.gaps), default=0.0)
 
 
 def _overlap(gap: tuple[float, float], parts: Sequence[tuple[float, float]]) -> float:

@@ -85,18 +85,19 @@ class Rounds:
             *self.people.around.history.judge_new(),
             *await self._find_trespasses(),
         ]
-        longest_s = self.watch.find_longest(evil, CONTROLLERS)
+        longest_s = self.watch.find_longest_failover(evil, CONTROLLERS)
         figures = {
             "rounds": 1,
             "faults": len(evil.done),
             "assignments": VISITORS,
             "fail-overs": len(self.watch.gaps),
             "longest_failover_s": round(longest_s, 1),
+            "longest_without_leader_s": round(self.watch.find_longest(), 1),
             "longest_until_rest_s": seconds,
             **{act.split()[0]: evil.done.count(act) for act in evil.done},
         }
         if longest_s > FAILOVER_S:
-            faults.append(f"nobody led for {longest_s:.1f} s, though one of the two was left alone")
+            faults.append(f"nobody led for {longest_s:.1f} s, though one of the two could come to the database")
         return Lived([f"after {', '.join(evil.done)}: {fault}" for fault in faults], figures)
 
     async def _visit(self, later_s: float) -> None:

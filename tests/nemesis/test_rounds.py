@@ -39,16 +39,17 @@ def test_a_terraform_that_meets_another_on_its_state_is_found(tmp_path: Path) ->
     assert (tmp_path / "met").read_text() == "plan client_one\n"
 
 
-def test_a_time_without_a_leader_counts_while_one_of_the_two_is_left_alone() -> None:
+def test_a_time_without_a_leader_counts_while_one_of_the_two_can_come_to_the_database() -> None:
     site = cast("Site", None)  # neither asks it anything here
     evil, watch = Evil(site, {}, Random(0), pause_s=13.0), Watch(site, lease_s=10.0)
     watch.gaps = [(100.0, 112.0), (200.0, 220.0)]
-    evil.strikes = [("one", 90.0, 103.0), ("other", 101.0, 114.0), ("one", 205.0, 218.0)]
-    assert watch.find_longest(evil, ("one", "other")) == 20.0
-    evil.strikes += [("other", 203.0, 216.0)]
-    assert watch.find_longest(evil, ("one", "other")) == 10.0
+    evil.away = [("one", 90.0, 103.0), ("other", 101.0, 114.0), ("one", 205.0, 218.0)]
+    assert watch.find_longest_failover(evil, ("one", "other")) == 20.0
+    evil.away += [("other", 203.0, 216.0)]
+    assert watch.find_longest_failover(evil, ("one", "other")) == 10.0
+    assert watch.find_longest() == 20.0
     watch.gaps.clear()
-    assert watch.find_longest(evil, ("one", "other")) == 0.0
+    assert watch.find_longest_failover(evil, ("one", "other")) == watch.find_longest() == 0.0
 
 
 @pytest.mark.timeout(900)

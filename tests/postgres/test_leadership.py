@@ -115,6 +115,18 @@ async def test_a_connection_that_went_silent_keeps_nobody_from_the_lease(dsn: st
             await until(lambda: candidate.leads)
 
 
+async def test_a_leader_whose_connections_go_silent_renews_its_lease_over_another(dsn: str) -> None:
+    async with SilentProxy(dsn) as proxy, open_db(proxy.dsn) as behind:
+        candidate = Candidate(behind)
+        async with standing(candidate):
+            await until(lambda: candidate.leads)
+            await read_left(behind)
+            proxy.go_silent()
+            await anyio.sleep(2 * TTL_S)  # longer than a lease that nobody renews
+            assert candidate.leads
+        assert len(candidate.terms) == 1
+
+
 async def test_all_connections_that_went_silent_cost_one_wait(dsn: str) -> None:
     async with SilentProxy(dsn) as proxy, open_db(proxy.dsn) as behind:
         async with anyio.create_task_group() as group:

@@ -58,7 +58,7 @@ PROOFS: tuple[Proof, ...] = (
         title="Several of each",
         shows="Two controllers and two APIs on one database while people come and go, and two of seven things happen to one of them: killed, stopped past its lease, its connections "
         "reset, silent, cut or slow, the database killed. No Terraform meets another on its state, nobody writes without the lease, some order of single steps explains every "
-        "answer (linearizability), each log line is stored once, and another leads within 15 seconds, not counted those in which both are struck.",
+        "answer (linearizability), each log line is stored once, and another leads within 15 seconds, not counting those in which neither can come to the database (stopped or cut off).",
         module="tests.nemesis.rounds",
         count=500,
         at_once=25,
