@@ -10,7 +10,6 @@ from api.door import Door
 from api.followers import Followers
 from api.in_force import DesiredInForce
 from api.intake import Intake
-from api.listen import Listener
 from api.log_feed import LogFeed
 from api.outlook import Outlook
 from api.pages.free import FreeCount
@@ -20,6 +19,7 @@ from api.statuses import Statuses
 from api.waiters import Waiters
 from schemas.settings import Settings
 from store.db import Db
+from store.listen import Listener
 from store.secret import Cipher
 
 TheAccess = NamedDependency[SkipValidation[Access]]

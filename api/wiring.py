@@ -14,7 +14,6 @@ from api.door import Door
 from api.followers import Followers
 from api.in_force import DesiredInForce
 from api.intake import Intake
-from api.listen import Listener
 from api.log_feed import LogFeed
 from api.log_writer import LogWriter
 from api.outlook import Outlook
@@ -31,6 +30,7 @@ from store.assignment import CHANNEL as ASSIGNMENT
 from store.db import Db
 from store.desired import CHANNEL as DESIRED
 from store.event import CHANNEL as EVENT
+from store.listen import Listener
 from store.secret import Cipher
 
 

@@ -1,14 +1,14 @@
 """What wakes the loop before its timer does: NOTIFY from PostgreSQL, and changes of `lablink.yaml`. Losing either costs a delay only."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
 import structlog
-from psycopg import AsyncConnection, sql
 from watchfiles import Change, awatch
 
-from store.db import UNREACHABLE
+from store.listen import Listener
 
 log = structlog.get_logger()
 
@@ -18,24 +18,12 @@ RECONNECT_S = 2.0
 
 async def listen(dsn: str, channels: tuple[str, ...], wake: Wake) -> None:
     """Pass each notification on as a wake-up; after every (re)connect wake all channels once. Runs for ever."""
-    while True:
-        try:
-            async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-                for channel in channels:
-                    await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-                    wake(channel, "")
-                await _pass_on(conn, wake)
-        except (*UNREACHABLE, TimeoutError) as error:
-            log.warning("not listening to the database; trying again", error=str(error))
-        await anyio.sleep(RECONNECT_S)
 
+    def wake_all() -> None:
+        for channel in channels:
+            wake(channel, "")
 
-async def _pass_on(conn: AsyncConnection[tuple[object, ...]], wake: Wake) -> None:
-    while True:
-        async for note in conn.notifies(timeout=5):
-            wake(note.channel, note.payload)
-        with anyio.fail_after(3):  # a half-open connection hangs here, and is made anew
-            await conn.execute("SELECT 1")
+    await Listener(dsn, {channel: partial(wake, channel) for channel in channels}, wake_all).run()
 
 
 async def watch_file(path: Path, wake: Wake) -> None:

@@ -1,19 +1,37 @@
 """Connections to PostgreSQL: one psycopg pool a process, opened by the wiring of each program and handed to whoever needs it."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
 from psycopg import AsyncConnection, OperationalError
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 Connection = AsyncConnection[DictRow]
+T = TypeVar("T")
+ANSWER_S = 60.0
+"""How long a statement may take: far longer than any of ours does. Who asked for it has given up by then."""
+
+
+class _Impatient(Connection):
+    """It waits for nothing without an end: a box between that takes what is sent and passes nothing on is not seen by the system."""
+
+    async def wait(self, gen: PQGen[T], *told: Any, **more: Any) -> T:
+        """As psycopg's, whose every wait is this one. Raises OperationalError when no answer came in time; the connection is closed then."""
+        try:
+            with anyio.fail_after(ANSWER_S):
+                return await super().wait(gen, *told, **more)
+        except TimeoutError:
+            raise OperationalError(f"the database has not answered within {ANSWER_S:.0f} s") from None
+
+
 Db = AsyncConnectionPool[Connection]
 
 UNREACHABLE = (OperationalError, PoolTimeout, IdleInTransactionSessionTimeout)
@@ -36,20 +54,31 @@ def find_the_dead_soon(dsn: str) -> str:
 
 BELIEVED_S = 0.5
 """How long a connection that was found good is not asked again."""
+CHECK_S = 2.0
+"""How long a connection may take to say that it is good. When one does not, its neighbours will not either."""
 
 
 @asynccontextmanager
 async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
     """A pool of at most `max_size` connections whose rows are dicts and which are checked before they are lent."""
+    good_until: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
+
+    async def check(conn: Connection) -> None:
+        """A check costs as much as a small query: a connection that answered a moment ago is lent without one."""
+        if good_until.get(conn, 0.0) < time.monotonic():
+            async with answering(pool, CHECK_S):
+                await AsyncConnectionPool.check_connection(conn)
+            good_until[conn] = time.monotonic() + BELIEVED_S
+
     pool: Db = AsyncConnectionPool(
         find_the_dead_soon(dsn),
-        connection_class=AsyncConnection[DictRow],
+        connection_class=_Impatient,
         kwargs={"row_factory": dict_row, "autocommit": True},
         min_size=1,
         max_size=max_size,
         timeout=4,
         reconnect_timeout=5,  # then anew: psycopg doubles its pauses, and would notice late that PostgreSQL is back
-        check=_check_now_and_then(),
+        check=check,
         configure=_set_up,
         open=False,
     )
@@ -58,18 +87,6 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         yield pool
     finally:
         await pool.close()
-
-
-def _check_now_and_then() -> Callable[[Connection], Awaitable[None]]:
-    """A check costs as much as a small query: a connection that answered a moment ago is lent without one."""
-    good_until: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
-
-    async def check(conn: Connection) -> None:
-        if good_until.get(conn, 0.0) < time.monotonic():
-            await AsyncConnectionPool.check_connection(conn)
-            good_until[conn] = time.monotonic() + BELIEVED_S
-
-    return check
 
 
 SET_UP = "SET TIME ZONE 'UTC'; SET idle_in_transaction_session_timeout = '8s'"

@@ -40,13 +40,13 @@ async def take_lease(db: Db, holder: str, ttl_s: float) -> Lease | None:
     return Lease(holder, row["token"]) if row else None
 
 
-LEFT = "SELECT extract(epoch FROM expires_at - now())::float8 AS seconds FROM lease WHERE name = %s"
+LEFT = "SELECT extract(epoch FROM expires_at - now())::float8 AS seconds FROM lease WHERE name = %s AND holder <> %s"
 
 
-async def read_left(db: Db) -> float:
-    """Seconds until the lease ends unless it is renewed; not above 0: it has ended, or nobody ever had it."""
+async def read_left(db: Db, holder: str) -> float:
+    """Seconds until somebody else's lease ends unless it is renewed; not above 0: it has ended, is the holder's own, or nobody ever had it."""
     async with db.connection() as conn:
-        row = await fetch_one(conn, LEFT, (NAME,))
+        row = await fetch_one(conn, LEFT, (NAME, holder))
     return row["seconds"] if row else 0.0
 
 
@@ -74,11 +74,12 @@ async def release_lease(db: Db, lease: Lease) -> None:
         await conn.execute(RELEASE, {"name": NAME, "token": lease.token})
 
 
-HOLD = "SELECT token FROM lease WHERE name = %(name)s AND token = %(token)s AND expires_at > now() FOR SHARE"
+HOLD = "SELECT token FROM lease WHERE name = %(name)s AND token = %(token)s AND expires_at > now() FOR KEY SHARE"
 
 
 async def hold_lease(conn: Connection, token: int) -> None:
-    """Inside a transaction: nobody can take the lease over before it commits. Raises LeaseLost when somebody has."""
+    """Inside a transaction: nobody can take the lease over before it commits, and its holder can renew it all the same, so that a
+    transaction whose connection is dead does not cost the lease. Raises LeaseLost when somebody has taken it."""
     if await fetch_one(conn, HOLD, {"name": NAME, "token": token}) is None:
         raise LeaseLost(f"the controller's lease (token {token}) has expired or was taken over")
 

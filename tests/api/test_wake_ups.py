@@ -15,7 +15,7 @@ import anyio
 import pytest
 from prometheus_client import REGISTRY
 
-from api import listen
+from store import listen
 from tests.api.silent_proxy import SilentProxy
 from tests.api.test_held_calls import start_polls
 from tests.api.world import World, eventually, serving

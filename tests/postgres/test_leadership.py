@@ -14,7 +14,7 @@ from psycopg import OperationalError
 from controller.leadership import stand_by
 from sandbox import postgres
 from store.db import BELIEVED_S, SET_UP, UNREACHABLE, Db, answering, open_db, transaction
-from store.lease import Lease, LeaseLost, fenced, read_left, take_lease
+from store.lease import Lease, LeaseLost, fenced, read_left, renew_lease, take_lease
 from store.migrate import migrate
 from tests.api.silent_proxy import SilentProxy
 
@@ -110,7 +110,7 @@ async def test_a_connection_that_went_silent_keeps_nobody_from_the_lease(dsn: st
         candidate = Candidate(behind)
         async with standing(candidate):
             await until(lambda: "connected" in proxy.happened)
-            await read_left(behind)
+            await read_left(behind, "nobody")
             proxy.go_silent()
             await until(lambda: candidate.leads)
 
@@ -120,7 +120,7 @@ async def test_a_leader_whose_connections_go_silent_renews_its_lease_over_anothe
         candidate = Candidate(behind)
         async with standing(candidate):
             await until(lambda: candidate.leads)
-            await read_left(behind)
+            await read_left(behind, "nobody")
             proxy.go_silent()
             await anyio.sleep(2 * TTL_S)  # longer than a lease that nobody renews
             assert candidate.leads
@@ -131,14 +131,52 @@ async def test_all_connections_that_went_silent_cost_one_wait(dsn: str) -> None:
     async with SilentProxy(dsn) as proxy, open_db(proxy.dsn) as behind:
         async with anyio.create_task_group() as group:
             for _ in range(4):
-                group.start_soon(read_left, behind)
+                group.start_soon(read_left, behind, "nobody")
         await anyio.sleep(2 * BELIEVED_S)
         proxy.go_silent()
         with pytest.raises(OperationalError, match="has not answered within"):
             async with answering(behind, 0.5):
-                await read_left(behind)
+                await read_left(behind, "nobody")
         async with answering(behind, PATIENCE_S):
-            await read_left(behind)
+            await read_left(behind, "nobody")
+
+
+async def test_a_good_connection_is_lent_though_all_that_were_kept_went_silent(dsn: str) -> None:
+    async with SilentProxy(dsn) as proxy, open_db(proxy.dsn) as behind:
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(read_left, behind, "nobody")
+        await anyio.sleep(2 * BELIEVED_S)
+        proxy.go_silent()
+        await read_left(behind, "nobody")
+        assert proxy.happened.count("connected") > proxy.happened.index("silent")
+
+
+async def test_a_statement_that_is_not_answered_is_given_up(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SilentProxy(dsn) as proxy, open_db(proxy.dsn) as behind:
+        await read_left(behind, "nobody")
+        monkeypatch.setattr("store.db.ANSWER_S", 0.5)
+        async with behind.connection() as conn:
+            proxy.go_silent()
+            with pytest.raises(OperationalError, match="has not answered within"):
+                await conn.execute("SELECT 1")
+            assert conn.closed
+        monkeypatch.undo()
+        await read_left(behind, "nobody")
+
+
+async def ask_once_it_is_silent(db: Db, proxy: SilentProxy) -> None:
+    async with transaction(db) as conn:
+        proxy.go_silent()
+        await conn.execute("SELECT 1")
+
+
+async def test_a_transaction_that_is_not_answered_tells_why(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SilentProxy(dsn) as proxy, open_db(proxy.dsn) as behind:
+        await read_left(behind, "nobody")
+        monkeypatch.setattr("store.db.ANSWER_S", 0.5)
+        with pytest.raises(OperationalError, match="has not answered within"):
+            await ask_once_it_is_silent(behind, proxy)
 
 
 async def test_a_lease_whose_commit_was_not_told_is_taken_anew_by_the_same_candidate(db: Db) -> None:
@@ -151,6 +189,38 @@ async def test_a_lease_whose_commit_was_not_told_is_taken_anew_by_the_same_candi
     with pytest.raises(LeaseLost):
         async with fenced(db, untold):
             pass
+
+
+async def test_what_is_written_under_the_lease_holds_up_a_takeover_and_no_renewal(db: Db) -> None:
+    lease = await take_lease(db, "one", 0.5)
+    assert lease
+    over = anyio.Event()
+
+    async def take_over() -> None:
+        while not await take_lease(db, "two", 600):
+            await anyio.sleep(0.02)
+        over.set()
+
+    async with anyio.create_task_group() as group:
+        async with fenced(db, lease):
+            group.start_soon(take_over)
+            await anyio.sleep(0.1)
+            with anyio.fail_after(PATIENCE_S):
+                await renew_lease(db, lease, 0.5)
+            await anyio.sleep(1)
+            assert not over.is_set()
+        with anyio.fail_after(PATIENCE_S):
+            await over.wait()
+
+
+async def test_a_look_at_the_lease_of_another_locks_nothing(db: Db) -> None:
+    lease = await take_lease(db, "one", 600)
+    assert lease
+    async with transaction(db) as conn:
+        await conn.execute("SELECT FROM lease FOR UPDATE")
+        with anyio.fail_after(PATIENCE_S):
+            assert await read_left(db, "two") > 0
+            assert await read_left(db, "one") == 0
 
 
 async def test_a_lease_that_was_taken_away_ends_the_term_and_the_candidate_stands_by_again(db: Db) -> None:
