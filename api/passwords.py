@@ -22,7 +22,7 @@ from schemas.settings import Settings
 REMEMBERED_S = 300.0
 REMEMBERED = 1000
 BCRYPT_AT_ONCE = 1  # each takes a core for a quarter of a second; the held calls need the others
-MOST_WAITING = 40  # for bcrypt: ten seconds' worth
+MOST_WAITING = 40  # for bcrypt: ten seconds' worth; an address from which the right password came may wait behind them
 WINDOW_S = 300.0
 MOST_OF_ADDRESS = 10  # wrong passwords in a window
 MOST_OF_NAME = 60  # from wherever; an address from which the right one came is not held up by it
@@ -75,10 +75,10 @@ class Passwords:
 
     def _admit(self, user: str, home: str) -> None:
         """Counts as a failure until it is known to be none, so that many at once are no way around."""
-        if len(self._checking) >= MOST_WAITING:
-            raise TooManyError("too many logins are being looked at", 5.0)
         self._of_address.check(home)
         if home not in self._homes:
+            if len(self._checking) >= MOST_WAITING:
+                raise TooManyError("too many logins are being looked at", 5.0)
             self._of_name.check(user)
         self._of_address.count(home)
         self._of_name.count(user)

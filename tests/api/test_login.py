@@ -208,6 +208,16 @@ async def test_name_that_is_guessed_from_everywhere_is_refused_but_not_where_the
         assert (await world.http.get("/api/v1/vms", auth=ADMIN, headers=at("203.0.113.9"))).status_code == 200
 
 
+async def test_logins_by_the_hundred_hold_up_nobody_where_the_admin_was(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(dsn, **PROXY) as world:
+        assert (await world.http.get("/api/v1/vms", auth=ADMIN, headers=at("203.0.113.9"))).status_code == 200
+        monkeypatch.setattr("api.passwords.MOST_WAITING", 0)  # as if all of them were waiting now
+        assert await fail(world, "192.0.2.1", 1) == [429]
+        assert await fail(world, "203.0.113.9", 1) == [401]
+
+
 async def test_addresses_of_one_household_count_as_one(dsn: str) -> None:
     async with serving(dsn, **PROXY) as world:
         guesses = [status for n in range(MOST_OF_ADDRESS + 1) for status in await fail(world, f"2001:db8::{n:x}", 1)]
