@@ -17,7 +17,7 @@ from store.db import UNREACHABLE, Db
 from store.seat import count_free
 from store.vm import read_status
 
-CHECK_S = 2.0
+CHECK_S = 4.0  # a dead connection is noticed within that, and another is asked
 
 
 class FreeCount(Frozen):

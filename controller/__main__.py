@@ -35,6 +35,7 @@ from store.credentials import CHANNEL as CREDENTIALS
 from store.db import UNREACHABLE, Db, open_db
 from store.lease import Lease
 from store.log import redact, set_up_log
+from store.migrate import find_missing
 from store.notification import CHANNEL as NOTICE
 from store.secret import Cipher
 
@@ -43,13 +44,31 @@ log = structlog.get_logger()
 NOTIFIED = ("reconcile", "desired")
 
 
-async def run(settings: Settings) -> None:
-    """Stand by and lead until SIGTERM or SIGINT; then let a running apply finish."""
+async def run(settings: Settings) -> str:
+    """Stand by and lead until SIGTERM or SIGINT; then let a running apply finish. Returns why it cannot begin, if so."""
     stopping = anyio.Event()
     async with open_db(settings.database_dsn) as db, anyio.create_task_group() as group:
         group.start_soon(_wait_for_signal, stopping)
-        await stand_by(db, settings.lease_ttl_s, partial(lead, settings, db, stopping), stopping)
+        wrong = await _find_wrong_schema(db, stopping)
+        if not wrong:
+            await stand_by(db, settings.lease_ttl_s, partial(lead, settings, db, stopping), stopping)
         group.cancel_scope.cancel()
+    return wrong
+
+
+async def _find_wrong_schema(db: Db, stopping: anyio.Event) -> str:
+    """Asked until PostgreSQL answers, or the program is told to stop."""
+    while not stopping.is_set():
+        try:
+            missing = await find_missing(db)
+        except UNREACHABLE as error:
+            log.warning("the database cannot be reached; trying again", error=str(error))
+            with anyio.move_on_after(1):
+                await stopping.wait()
+        else:
+            lacks = f"the database is of an earlier release, it lacks {', '.join(missing)}; `lablink migrate` adds them"
+            return lacks if missing else ""
+    return ""
 
 
 async def lead(settings: Settings, db: Db, stopping: anyio.Event, lease: Lease) -> None:
@@ -107,12 +126,13 @@ def main() -> int:
     redact.learn(settings)
     gc.collect()
     gc.freeze()  # what was imported is there for good: no tick pays for looking through it
-    anyio.run(run, settings)
+    if wrong := anyio.run(run, settings):
+        sys.stderr.write(f"controller: {wrong}\n")
+        return 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(
-        0
-    )  # all that was begun has ended; but a thread that waits for an AWS that is silent would hold us for minutes
+    # All that was begun has ended; but a thread that waits for an AWS that is silent would hold us for minutes.
+    os._exit(0)
 
 
 if __name__ == "__main__":

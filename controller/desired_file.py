@@ -94,7 +94,7 @@ async def take_edit(world: World, deployment: Deployment, in_force: InForce | No
         await say(world, deployment, "DesiredValid", False, "Invalid", sentence + _still(in_force))
         return in_force
     based_on = deployment.file_version if deployment.file_hash else None
-    # Before the transaction: while one holds the lease, it cannot be renewed, and git may take its time.
+    # Before the transaction: while one holds the lease, nobody else can take it, and git may take its time.
     change = Change(yaml=text, lab=lab, author=await read_author(path), source="file")
     try:
         async with fenced(world.db, world.lease) as conn:

@@ -51,7 +51,8 @@ async def _term(db: Db, lease: Lease, ttl_s: float, lead: Lead) -> None:
         await lead(lease)
         group.cancel_scope.cancel()
     try:
-        await release_lease(db, lease)
+        async with answering(db, ttl_s / 3):
+            await release_lease(db, lease)
     except UNREACHABLE as error:
         log.warning("the lease could not be given back and runs out by itself", error=str(error))
 

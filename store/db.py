@@ -65,10 +65,17 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
 
     async def check(conn: Connection) -> None:
         """A check costs as much as a small query: a connection that answered a moment ago is lent without one."""
-        if good_until.get(conn, 0.0) < time.monotonic():
-            async with answering(pool, CHECK_S):
+        if good_until.get(conn, 0.0) >= time.monotonic():
+            return
+        try:
+            with anyio.fail_after(CHECK_S):
                 await AsyncConnectionPool.check_connection(conn)
-            good_until[conn] = time.monotonic() + BELIEVED_S
+        except TimeoutError:
+            if conn in good_until:  # it was good once; a new one that is slow says nothing of the others
+                good_until.clear()
+                await pool.drain()
+            raise OperationalError(f"a connection has not answered within {CHECK_S:.0f} s") from None
+        good_until[conn] = time.monotonic() + BELIEVED_S
 
     pool: Db = AsyncConnectionPool(
         find_the_dead_soon(dsn),
@@ -89,13 +96,15 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         await pool.close()
 
 
-SET_UP = "SET TIME ZONE 'UTC'; SET idle_in_transaction_session_timeout = '8s'"
+SET_UP = "SET TIME ZONE 'UTC'; SET idle_in_transaction_session_timeout = '8s'; SET statement_timeout = '55s'"
 
 
 async def _set_up(conn: Connection) -> None:
     """Instants come back in UTC, wherever the server is. Locks of a process that stands still, or whose host is gone, do not
-    outlive its lease: PostgreSQL ends a transaction in which nothing has happened for that long."""
-    await conn.execute(SET_UP)
+    outlive its lease: PostgreSQL ends a transaction in which nothing has happened for that long, and a statement that we would
+    leave to itself soon."""
+    with anyio.fail_after(CHECK_S):
+        await conn.execute(SET_UP)
 
 
 @asynccontextmanager

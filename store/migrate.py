@@ -7,6 +7,9 @@ from importlib.resources import files
 
 from psycopg import AsyncConnection
 
+from store.db import Db, fetch, fetch_one
+
+FOLDER = files("store") / "migrations"
 ADVISORY_LOCK = 7_001
 CREATE_TABLE = (
     "CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
@@ -16,15 +19,30 @@ APPLIED = "SELECT name FROM schema_migration"
 RECORD = "INSERT INTO schema_migration (name) VALUES (%s)"
 
 
+KNOWN = "SELECT to_regclass('schema_migration') AS name"
+
+
+async def find_missing(db: Db) -> list[str]:
+    """Names of files that are not applied. A controller does not begin then: the lease is guarded by what the schema says."""
+    async with db.connection() as conn:
+        known = await fetch_one(conn, KNOWN)
+        done = await fetch(conn, APPLIED) if known and known["name"] else []
+    return _name_files({row["name"] for row in done})
+
+
+def _name_files(done: set[str]) -> list[str]:
+    """Those that are left to apply, in their order."""
+    return sorted(f.name for f in FOLDER.iterdir() if f.name.endswith(".sql") and f.name not in done)
+
+
 async def migrate(dsn: str) -> list[str]:
     """Apply what is missing; the names of the files applied. Repeating it is harmless."""
     async with await AsyncConnection.connect(dsn, autocommit=True) as conn, conn.transaction():
         await conn.execute(LOCK, (ADVISORY_LOCK,))
         await conn.execute(CREATE_TABLE)
         done = {row[0] for row in await (await conn.execute(APPLIED)).fetchall()}
-        folder = files("store") / "migrations"
-        todo = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql") and f.name not in done)
+        todo = _name_files(done)
         for name in todo:
-            await conn.execute((folder / name).read_bytes())
+            await conn.execute((FOLDER / name).read_bytes())
             await conn.execute(RECORD, (name,))
         return todo

@@ -13,7 +13,8 @@ import anyio
 import httpx
 import pytest
 
-from store.db import open_db, transaction
+from store.db import BELIEVED_S, open_db, transaction
+from tests.api.silent_proxy import SilentProxy
 from tests.api.world import LOG_TOKEN, SECRET, add_vms, bearer, declare, eventually
 from tests.controller_world import KEY
 
@@ -66,6 +67,21 @@ async def is_ready(url: str) -> bool:
             return (await http.get(f"{url}/api/health")).status_code == 200
         except httpx.TransportError:
             return False
+
+
+async def test_is_ready_over_other_connections_when_its_own_went_silent(dsn: str) -> None:
+    port = take_port()
+    url = f"http://127.0.0.1:{port}"
+    async with open_db(dsn, max_size=1) as db:
+        await declare(db, "pools: {client: {size: 1}}")
+    async with SilentProxy(dsn) as proxy:
+        with process(proxy.dsn, port):
+            with anyio.fail_after(60):
+                while not await is_ready(url):
+                    await anyio.sleep(0.1)
+            proxy.go_silent()
+            await anyio.sleep(2 * BELIEVED_S)
+            assert await is_ready(url)
 
 
 async def test_starts_holds_a_call_and_stops_quickly(dsn: str) -> None:

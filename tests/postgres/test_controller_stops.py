@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.controller_world import KEY
@@ -65,3 +66,19 @@ def test_a_stop_does_not_wait_for_a_cloud_that_never_answers(
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_database_of_an_earlier_release_is_refused_with_what_to_do(dsn: str, tmp_path: Path) -> None:
+    with psycopg.connect(dsn) as conn:
+        conn.execute("DELETE FROM schema_migration WHERE name = '0141_lease_token.sql'")
+    environment = os.environ | {
+        "LABLINK_DATABASE_DSN": dsn,
+        "LABLINK_WORK_DIR": str(tmp_path / "work"),
+        "LABLINK_DEPLOYMENT_SECRET": "secret",
+        "LABLINK_ENCRYPTION_KEY": KEY,
+    }
+    command = [sys.executable, "-m", "controller"]
+    ended = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert ended.returncode == 1
+    said = "controller: the database is of an earlier release, it lacks 0141_lease_token.sql; `lablink migrate` adds them\n"
+    assert ended.stderr.endswith(said)

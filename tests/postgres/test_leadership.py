@@ -1,15 +1,17 @@
 """Terms of leadership on a real database: one leads, the next takes over in time, and whoever lost the lease stops acting."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from anyio import to_thread
 from anyio.abc import TaskStatus
-from psycopg import OperationalError
+from psycopg import AsyncConnection, OperationalError
 
 from controller.leadership import stand_by
 from sandbox import postgres
@@ -20,8 +22,12 @@ from tests.api.silent_proxy import SilentProxy
 
 pytestmark = pytest.mark.anyio
 
+Act = Callable[[], Coroutine[Any, Any, object]]
+
 TTL_S = 1.5
 PATIENCE_S = 20.0
+SOON_S = 5.0
+"""Less than PostgreSQL leaves an idle transaction alone."""
 
 
 @pytest.fixture
@@ -211,6 +217,70 @@ async def test_what_is_written_under_the_lease_holds_up_a_takeover_and_no_renewa
             assert not over.is_set()
         with anyio.fail_after(PATIENCE_S):
             await over.wait()
+
+
+@asynccontextmanager
+async def hanging_after(part: str, monkeypatch: pytest.MonkeyPatch, act: Act) -> AsyncIterator[None]:
+    """The act has had a statement with these words executed, hears nothing of it, and waits."""
+    execute, executed = AsyncConnection.execute, anyio.Event()
+
+    async def hang(self: Any, query: Any, *arguments: Any, **more: Any) -> Any:
+        done = await execute(self, query, *arguments, **more)
+        if part in str(query):
+            executed.set()
+            await anyio.sleep_forever()
+        return done
+
+    async with anyio.create_task_group() as group:
+        with monkeypatch.context() as patch:
+            patch.setattr(AsyncConnection, "execute", hang)
+            group.start_soon(act)
+            await executed.wait()
+        yield
+        group.cancel_scope.cancel()
+
+
+async def test_a_renewal_that_hears_no_answer_holds_up_no_other(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = await take_lease(db, "one", 600)
+    assert lease
+    async with hanging_after("UPDATE lease", monkeypatch, partial(renew_lease, db, lease, 600)):
+        with anyio.fail_after(SOON_S):
+            await renew_lease(db, lease, 600)
+
+
+async def test_a_late_renewal_shortens_nothing(db: Db) -> None:
+    lease = await take_lease(db, "one", 600)
+    assert lease
+    await renew_lease(db, lease, 1)
+    assert await read_left(db, "two") > 500
+
+
+async def test_who_dies_while_it_takes_the_lease_holds_nobody_up(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with hanging_after("INTO lease", monkeypatch, partial(take_lease, db, "one", 600)):
+        with anyio.fail_after(SOON_S):
+            assert await take_lease(db, "two", 600)
+
+
+async def test_of_two_that_take_the_first_lease_at_once_one_has_it(db: Db) -> None:
+    for _ in range(30):
+        async with db.connection() as conn:
+            await conn.execute("DELETE FROM lease")
+        taken: list[Lease | None] = []
+
+        async def take(holder: str, taken: list[Lease | None] = taken) -> None:
+            taken.append(await take_lease(db, holder, 600))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(take, "one")
+            group.start_soon(take, "two")
+        assert taken.count(None) == 1
+
+
+async def test_a_statement_that_is_left_to_itself_ends(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.db.SET_UP", SET_UP.replace("55s", "300ms"))
+    async with open_db(dsn) as db, db.connection() as conn:
+        with pytest.raises(UNREACHABLE):
+            await conn.execute("SELECT pg_sleep(60)")
 
 
 async def test_a_look_at_the_lease_of_another_locks_nothing(db: Db) -> None:
