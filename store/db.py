@@ -63,6 +63,10 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
     """A pool of at most `max_size` connections whose rows are dicts and which are checked before they are lent."""
     good_until: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
+    async def configure(conn: Connection) -> None:
+        await _set_up(conn)
+        good_until[conn] = time.monotonic() + BELIEVED_S
+
     async def check(conn: Connection) -> None:
         """A check costs as much as a small query: a connection that answered a moment ago is lent without one."""
         if good_until.get(conn, 0.0) >= time.monotonic():
@@ -71,7 +75,7 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
             with anyio.fail_after(CHECK_S):
                 await AsyncConnectionPool.check_connection(conn)
         except TimeoutError:
-            if conn in good_until:  # it was good once; a new one that is slow says nothing of the others
+            if conn in good_until:  # else its neighbours are new already
                 good_until.clear()
                 await pool.drain()
             raise OperationalError(f"a connection has not answered within {CHECK_S:.0f} s") from None
@@ -86,7 +90,7 @@ async def open_db(dsn: str, *, max_size: int = 8) -> AsyncIterator[Db]:
         timeout=4,
         reconnect_timeout=5,  # then anew: psycopg doubles its pauses, and would notice late that PostgreSQL is back
         check=check,
-        configure=_set_up,
+        configure=configure,
         open=False,
     )
     await pool.open()
