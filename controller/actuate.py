@@ -23,7 +23,7 @@ from controller.errors import ADVICE, UNCERTAIN, Cause, CloudError, NeedsOperato
 from controller.evidence import keep_evidence
 from controller.instance_orders import act_on_instances
 from controller.record import CONDITIONS, close_dead_run
-from controller.result import FAILED, INTERRUPTED, SUCCEEDED, Place, Recorder, Result
+from controller.result import FAILED, SUCCEEDED, Place, Recorder, Result
 from controller.s3_states import workspace_of
 from controller.shard import Shard, converge_shard, record_shard
 from controller.workspace import prune_workspaces
@@ -79,13 +79,13 @@ async def actuate_once(actuator: Actuator, lab: Lab, pool: str, listings: Mappin
 async def _open_round(actuator: Actuator, lab: Lab, pool: str, listings: Mapping[str, Listing]) -> "Round | None":
     """Reads the rows, after closing what a dead controller left open."""
     async with actuator.db.connection() as conn:
-        pasts = await read_pasts(conn, pool, actuator.terraform.pace.surely_over_s)
+        pasts = await read_pasts(conn, pool, actuator.terraform.pace.surely_over_s, UNCERTAIN)
     for past in pasts.values():
         if past.dead:
             await _close_dead(actuator, lab, past)
     async with actuator.db.connection() as conn:
         found = await rows.read_pool(conn, pool)
-        pasts = await read_pasts(conn, pool, actuator.terraform.pace.surely_over_s)
+        pasts = await read_pasts(conn, pool, actuator.terraform.pace.surely_over_s, UNCERTAIN)
         deployment = await read_deployment(conn)
         prices = PriceList.of(lab.prices, await read_live_prices(conn))
     if found is None or deployment.account_id is None:
@@ -215,13 +215,12 @@ class Round:
         return past is None or past.applied_outcome in (None, SUCCEEDED)
 
     def _is_certain(self, place: Place) -> bool:
-        """The same, or a whole listing was taken since: what it did not show does not exist."""
+        """Whether nothing can exist that neither state nor listing knows. A later run that succeeded did not look for what an earlier one left."""
         past = self.pasts.get(place.state_key)
-        if past is None or past.applied_ended_at is None or self._left_nothing(place):
+        if past is None:
             return True
-        unsure = past.applied_outcome == INTERRUPTED or past.applied_cause in UNCERTAIN
-        settled_at = past.applied_ended_at + timedelta(seconds=self.actuator.settle_s if unsure else 0.0)
-        return self._was_listed_since(place, settled_at)
+        settled_at = past.unsure_at and past.unsure_at + timedelta(seconds=self.actuator.settle_s)
+        return self._was_listed_since(place, past.failed_at) and self._was_listed_since(place, settled_at)
 
     def _was_listed_since(self, place: Place, instant: datetime | None) -> bool:
         listing = self.listings.get(place.region)

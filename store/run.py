@@ -4,7 +4,7 @@ Called by actuation, always in a fenced transaction. A state has at most one ope
 guard of its Terraform ends it unless it was extended, so past it (and the guard's grace) nothing of the run is left.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -99,14 +99,15 @@ class Past:
     cause: str | None
     troubles: int  # failed or refused runs since the last that was neither
     applied_outcome: str | None  # of the newest that was let through
-    applied_cause: str | None
     applied_ended_at: datetime | None
+    failed_at: datetime | None  # the last end of one that was let through and did not succeed, whatever came after it
+    unsure_at: datetime | None  # the last end of one of them that may have made what its state does not know
 
 
 PASTS = """
 SELECT k.state_key, r.id AS run_id, r.ended_at, r.outcome, r.cause,
        r.ended_at IS NULL AND now() > r.must_end_by + make_interval(secs => %(grace_s)s) AS dead,
-       t.troubles, a.outcome AS applied_outcome, a.cause AS applied_cause, a.ended_at AS applied_ended_at
+       t.troubles, a.outcome AS applied_outcome, a.ended_at AS applied_ended_at, f.failed_at, f.unsure_at
   FROM (SELECT DISTINCT pool || '/' || region || '/' || shard AS state_key FROM vm WHERE pool = %(pool)s AND phase <> 'gone'
         UNION SELECT pool || '/' || region || '/base' FROM base WHERE pool = %(pool)s) k
  CROSS JOIN LATERAL (SELECT * FROM run WHERE run.state_key = k.state_key ORDER BY id DESC LIMIT 1) r
@@ -116,10 +117,14 @@ SELECT k.state_key, r.id AS run_id, r.ended_at, r.outcome, r.cause,
              WHERE trouble) t
   LEFT JOIN LATERAL (SELECT * FROM run WHERE run.state_key = k.state_key AND applying_at IS NOT NULL
                       ORDER BY id DESC LIMIT 1) a ON true
+ CROSS JOIN LATERAL (
+     SELECT max(ended_at) AS failed_at, max(ended_at) FILTER (WHERE outcome = 'interrupted' OR cause = ANY(%(unsure)s)) AS unsure_at
+       FROM (SELECT * FROM run WHERE run.state_key = k.state_key AND applying_at IS NOT NULL AND outcome <> 'succeeded'
+              ORDER BY id DESC LIMIT 10) ten) f
 """
 
 
-async def read_pasts(conn: Connection, pool: str, grace_s: float) -> dict[str, Past]:
-    """By state key, for the states of a pool that ever had a run."""
-    rows = await fetch(conn, PASTS, {"pool": pool, "grace_s": grace_s})
+async def read_pasts(conn: Connection, pool: str, grace_s: float, unsure: Collection[str]) -> dict[str, Past]:
+    """By state key, for the states of a pool that ever had a run. `unsure`: causes of failures that leave open what was made."""
+    rows = await fetch(conn, PASTS, {"pool": pool, "grace_s": grace_s, "unsure": list(unsure)})
     return {row["state_key"]: Past(**row) for row in rows}

@@ -80,6 +80,28 @@ async def test_a_killed_terraform_makes_nothing_twice(world: ActuationWorld, bac
     assert pools == [{"failures": 0}]
 
 
+async def test_what_was_cut_off_is_looked_for_also_after_another_run_of_its_state_that_succeeded(
+    world: ActuationWorld,
+) -> None:
+    (old,) = await world.plan_vms(1)
+    await world.settle()
+    await world.write("UPDATE run SET outcome = 'interrupted' WHERE applying_at IS NOT NULL")  # it might have made more
+    world.actuator = replace(world.actuator, settle_s=3600.0)
+    await world.drain(old)
+    await world.actuate()
+    last = (await world.runs())[-1]
+    assert (last["outcome"], last["deletes"]) == ("succeeded", 1)
+
+    (new,) = await world.plan_vms(1)
+    await world.look()
+    assert (await world.actuate()).retry_after_s is not None
+    assert await world.running() == []
+    world.actuator = replace(world.actuator, settle_s=0.0)
+    await world.look()
+    await world.actuate()
+    assert await world.running() == [new]
+
+
 @asynccontextmanager
 async def other_controller(world: ActuationWorld, told: dict[str, Any]) -> AsyncIterator["subprocess.Popen[bytes]"]:
     """A controller in a process of its own, which leads while it lives."""
