@@ -75,7 +75,7 @@ class Pace:
     plan_s: float = 300.0
     lock_s: int = 5  # for another Terraform's lock
     progress_s: float = 0.5  # between two writes of progress
-    margin_s: float = 2.0  # for a guard that was not scheduled at once
+    margin_s: float = 17.0  # for a guard that was not scheduled at once, and a jump of the database's clock by 15 s
 
     @property
     def surely_over_s(self) -> float:
