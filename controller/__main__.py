@@ -57,7 +57,7 @@ async def run(settings: Settings) -> str:
 
 
 async def _find_wrong_schema(db: Db, stopping: anyio.Event) -> str:
-    """Asked until PostgreSQL answers, or the program is told to stop."""
+    """A sentence, or "" when all is well. Asks until PostgreSQL answers, or the program is told to stop."""
     while not stopping.is_set():
         try:
             missing = await find_missing(db)
@@ -65,9 +65,10 @@ async def _find_wrong_schema(db: Db, stopping: anyio.Event) -> str:
             log.warning("the database cannot be reached; trying again", error=str(error))
             with anyio.move_on_after(1):
                 await stopping.wait()
-        else:
-            lacks = f"the database is of an earlier release, it lacks {', '.join(missing)}; `lablink migrate` adds them"
-            return lacks if missing else ""
+            continue
+        if missing:
+            return f"the database is of an earlier release, it lacks {', '.join(missing)}; `lablink migrate` adds them"
+        break
     return ""
 
 

@@ -61,9 +61,8 @@ async def _look(db: Db, holder: str, ttl_s: float) -> tuple[Lease | None, float]
     """The lease if it is free, or how long to wait: a third of a lifetime, as it may be given back early, or until just after it ends."""
     try:
         async with answering(db, ttl_s / 3):
-            left_s = await read_left(
-                db, holder
-            )  # without a lock: one that a dead connection keeps would cost the leader its lease
+            # Without a lock: one that a dead connection keeps would cost the leader its lease.
+            left_s = await read_left(db, holder)
             lease = await take_lease(db, holder, ttl_s) if left_s <= 0 else None
             return lease, min(ttl_s / 3, max(0.0, left_s) + JUST_AFTER_S)
     except UNREACHABLE as error:

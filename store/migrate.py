@@ -17,8 +17,6 @@ CREATE_TABLE = (
 LOCK = "SELECT pg_advisory_xact_lock(%s)"
 APPLIED = "SELECT name FROM schema_migration"
 RECORD = "INSERT INTO schema_migration (name) VALUES (%s)"
-
-
 KNOWN = "SELECT to_regclass('schema_migration') AS name"
 
 
@@ -27,11 +25,11 @@ async def find_missing(db: Db) -> list[str]:
     async with db.connection() as conn:
         known = await fetch_one(conn, KNOWN)
         done = await fetch(conn, APPLIED) if known and known["name"] else []
-    return _name_files({row["name"] for row in done})
+    return _list_unapplied({row["name"] for row in done})
 
 
-def _name_files(done: set[str]) -> list[str]:
-    """Those that are left to apply, in their order."""
+def _list_unapplied(done: set[str]) -> list[str]:
+    """The files that are left to apply, in their order."""
     return sorted(f.name for f in FOLDER.iterdir() if f.name.endswith(".sql") and f.name not in done)
 
 
@@ -41,7 +39,7 @@ async def migrate(dsn: str) -> list[str]:
         await conn.execute(LOCK, (ADVISORY_LOCK,))
         await conn.execute(CREATE_TABLE)
         done = {row[0] for row in await (await conn.execute(APPLIED)).fetchall()}
-        todo = _name_files(done)
+        todo = _list_unapplied(done)
         for name in todo:
             await conn.execute((FOLDER / name).read_bytes())
             await conn.execute(RECORD, (name,))
