@@ -82,14 +82,15 @@ class People:
     # -- people -----------------------------------------------------------------------------------
 
     async def live(self, email: str, pool: str, stays_s: float) -> None:
-        """Ask until a VM is there, stay, and leave; whoever cannot be answered asks again."""
-        number = 0
-        while not self.leaving:
+        """Ask until a VM is there, stay, and leave; whoever cannot be answered asks again, and goes home only with an answer."""
+        number, unanswered = 0, False
+        while not self.leaving or unanswered:
             number += 1
+            seated, unanswered = None, False
             try:
                 seated = await self._ask(Claim(pool, email, f"4/{email}{number}", "123456", pin="123456"))
             except UNREACHABLE:
-                seated = None
+                unanswered = True
             if seated and seated.status is AssignmentStatus.ACTIVE:
                 self.cloud.stage.note(f"{email} has {seated.hostname}")
                 await self._stay(stays_s)
