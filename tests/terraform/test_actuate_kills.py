@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from controller.slots import Slots
+from controller.terraform import Pace
 from sandbox.aws import RunningAws
 from sandbox.aws_provider.serve import ReattachServer
 from schemas.vm import Phase
@@ -34,17 +35,20 @@ TIMEOUT_S = 60.0
 
 
 def slow(world: ActuationWorld) -> ActuationWorld:
-    """Launches take a while and go two at a time, so that a kill finds some made and some not."""
+    """Launches take a while and go two at a time, so that a kill finds some made and some not; nothing else ends them on a busy machine."""
     world.fault(latency={"RunInstances": LATE_S})
-    world.actuator = replace(world.actuator, slots=Slots(most_creates=2), settle_s=SETTLE_S)
+    patient = replace(world.actuator.terraform, pace=replace(QUICK, ttl_s=Pace().ttl_s))
+    world.actuator = replace(world.actuator, slots=Slots(most_creates=2), settle_s=SETTLE_S, terraform=patient)
     return world
 
 
 async def wait_for_part(world: ActuationWorld, least: int) -> None:
     """Until so many instances of the pool are there."""
-    with anyio.fail_after(TIMEOUT_S):
+    with anyio.move_on_after(TIMEOUT_S):
         while len(await world.running()) < least:
             await anyio.sleep(0.02)
+        return
+    pytest.fail(f"not {least} instances within {TIMEOUT_S:.0f} s: {await world.runs()}")
 
 
 async def check_whole(world: ActuationWorld, names: list[str]) -> None:
