@@ -8,7 +8,7 @@ must come to rest with the declared VMs, no other instance, and all that was ack
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ MORE_TICKS = 2
 REGULAR_S = 3.0
 """Within which all that happens at rest, too, has happened: ticks, listings, renewals of the lease."""
 MORE_TRIES = 3
+SLOWLY = {"latency": {"RunInstances": 5.0, "TerminateInstances": 5.0}}
+"""In which the run that waits for it is extended, as a quick one is not."""
 START = "boot"
 OTHERS = 2
 STRUCK = "struck"
@@ -141,11 +143,20 @@ class Sweep:
         places = [first, *again, start, *others]
         for turn, at, how in places:
             await self.prepare(turn)
-            losses += await self.live(turn, at=at, victim=death.victim)
+            with nullcontext() if at == death.at else self._slow_aws():
+                losses += await self.live(turn, at=at, victim=death.victim)
             if struck.exists():
                 return await self._describe(death, turn, how, losses)
         sys.stderr.write(f"not reached: {death}\n")
         return Lived([*losses, f"not reached: {death}"], {"not reached": 1}, {death.boundary: {"not reached": 1}})
+
+    @contextmanager
+    def _slow_aws(self) -> Iterator[None]:
+        self.site.lab.fault(SLOWLY)
+        try:
+            yield
+        finally:
+            self.site.lab.end_faults()
 
     async def _describe(self, death: Death, turn: str, how: str, losses: list[str]) -> Lived:
         struck_at = (self.site.folder / STRUCK).stat().st_mtime
