@@ -34,7 +34,7 @@ REGULAR_S = 3.0
 """Within which all that happens at rest, too, has happened: ticks, listings, renewals of the lease."""
 MORE_TRIES = 3
 SLOWLY = {"latency": {"RunInstances": 5.0, "TerminateInstances": 5.0}}
-"""In which the run that waits for it is extended, as a quick one is not."""
+"""A fault of AWS by which a run lasts long enough to be extended; a quick one is over before."""
 START = "boot"
 OTHERS = 2
 STRUCK = "struck"

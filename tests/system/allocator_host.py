@@ -57,9 +57,8 @@ class AllocatorHost:
 
     def the_volume_is_lost(self) -> None:
         """A snapshot stays. Until then volume and address had gone over to the new machine."""
-        ec2, (volume,), (address,), (machine,) = (
-            self.cloud.client("ec2"), self.volumes(), self.addresses(), self.allocators(),
-        )  # fmt: skip
+        ec2 = self.cloud.client("ec2")
+        (volume,), (address,), (machine,) = self.volumes(), self.addresses(), self.allocators()
         assert machine not in self.before
         assert [one["InstanceId"] for one in volume["Attachments"]] == [machine]
         assert address["InstanceId"] == machine
