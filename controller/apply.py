@@ -32,6 +32,7 @@ from store.tfstate import release_dead_lock
 log = structlog.get_logger()
 
 CLOSING_S = 30.0
+OWN_LOCKS = 3  # that one command may meet in a bucket
 NOT_INITIALISED = re.compile(
     r"Required plugins are not installed|Inconsistent dependency lock file|terraform init|tofu init"
 )
@@ -177,11 +178,13 @@ class _Run:
     ) -> Finished:
         """One command that has to succeed; what it says is kept for the record unless it is the plan itself.
 
-        AWS may have taken a lock or its release whose answer was lost on the way: then Terraform meets its own, and is run once more.
+        AWS may have taken a lock or its release whose answer was lost on the way: then Terraform meets its own, and is run again.
         """
         assert self.workspace
         finished = await self._invoke(arguments, folder, keep, on_message)
-        if any(failure.cause is Cause.LOCK for failure in finished.failures) and await self._release_lock():
+        for _ in range(OWN_LOCKS):
+            if not await self._met_its_own(finished):
+                break
             finished = await self._invoke(arguments, folder, keep, on_message)
         if finished.succeeded:
             return finished
@@ -189,6 +192,10 @@ class _Run:
             self.workspace.forget_initialisation()
         failures = tuple(replace(f, said=self._redact(f.said)) for f in finished.failures)
         raise _Ended(Result(INTERRUPTED if finished.interrupted else FAILED, failures))
+
+    async def _met_its_own(self, finished: Finished) -> bool:
+        """Whether it was refused for a lock that was ours, and is released now."""
+        return any(failure.cause is Cause.LOCK for failure in finished.failures) and await self._release_lock()
 
     async def _invoke(
         self,

@@ -62,12 +62,12 @@ def test_make_check_and_make_test_call_every_checker(tmp_path: Path) -> None:
     tested = typed("make test", ROOT, with_venv(tmp_path))
     said = [one.communicate()[0].decode().splitlines() for one in (checked, tested)]
     assert (checked.returncode, tested.returncode) == (0, 0), said
-    always = ["ruff format --check .", "ruff check .", "mypy", "lint-imports"]
+    always = ["lint-imports", "mypy", "ruff check .", "ruff format --check ."]
     for lines in said:
-        assert [line for line in lines if line in always] == always
+        assert sorted(line for line in lines if line in always) == always
     assert said[0][-1] == "pytest tests/unit tests/property tests/scenarios"
-    assert re.match(r"pytest -n \d --dist worksteal --ignore tests/browser\b", said[1][-2])
-    assert said[1][-1] == "pytest tests/browser"
+    assert re.match(r"pytest -n \d --dist worksteal --ignore tests/browser\b", said[1][-1])
+    assert "pytest tests/browser" in said[1][:-1]
 
 
 @pytest.mark.skipif(not (os.environ.get("CI") or shutil.which("apt-get")), reason="Debian's and Ubuntu's command")

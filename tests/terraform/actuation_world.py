@@ -37,6 +37,7 @@ POOL = "client"
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="  # 32 bytes that protect nothing
 QUICK = Pace(ttl_s=5.0, renew_s=0.5, grace_s=1.0, progress_s=0.1, margin_s=0.5, lock_s=0)
+PATIENT = replace(QUICK, ttl_s=Pace().ttl_s)  # nothing but what is tested ends a run on a busy machine
 SPEC = VmSpec(
     ami="ami-0601752c11b394251", instance_type="t3.large", region=REGION, volume_size=50, volume_type="gp3",
     image="example.org/client:1", gpu=False, generation=1, startup_script="echo hello\n",

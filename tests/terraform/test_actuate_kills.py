@@ -14,14 +14,13 @@ import anyio
 import pytest
 
 from controller.slots import Slots
-from controller.terraform import Pace
 from sandbox.aws import RunningAws
 from sandbox.aws_provider.serve import ReattachServer
 from schemas.vm import Phase
 from store.db import open_db
 from store.lease import release_lease, take_lease
 from tests.api.silent_proxy import SilentProxy
-from tests.terraform.actuation_world import QUICK, ROOT, ActuationWorld, cloud_environment, find_terraform
+from tests.terraform.actuation_world import PATIENT, QUICK, ROOT, ActuationWorld, cloud_environment, find_terraform
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +36,7 @@ TIMEOUT_S = 60.0
 def slow(world: ActuationWorld) -> ActuationWorld:
     """Launches take a while and go two at a time, so that a kill finds some made and some not; nothing else ends them on a busy machine."""
     world.fault(latency={"RunInstances": LATE_S})
-    patient = replace(world.actuator.terraform, pace=replace(QUICK, ttl_s=Pace().ttl_s))
+    patient = replace(world.actuator.terraform, pace=PATIENT)
     world.actuator = replace(world.actuator, slots=Slots(most_creates=2), settle_s=SETTLE_S, terraform=patient)
     return world
 

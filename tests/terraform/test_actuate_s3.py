@@ -2,7 +2,9 @@
 
 import getpass
 import json
+import re
 import socket
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -12,7 +14,7 @@ from controller import apply, s3_states
 from controller.ec2 import Ec2
 from controller.errors import NeedsOperator
 from schemas.document import parse_lab
-from tests.terraform.actuation_world import POOL, REGION, TEXT, ActuationWorld
+from tests.terraform.actuation_world import PATIENT, POOL, REGION, TEXT, ActuationWorld
 
 pytestmark = pytest.mark.anyio
 
@@ -99,14 +101,15 @@ async def test_the_lock_of_a_dead_run_is_released_and_anybody_elses_is_not(world
 async def test_a_lock_of_our_own_that_terraform_meets_calls_nobody(
     world: ActuationWorld, lock: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a lock that AWS has taken, but whose answer was lost: Terraform asks again, and meets itself."""
+    """As after a lock that AWS has taken, but whose answer was lost, twice in a row: Terraform asks again, and meets itself."""
     states = States(world, lock)
+    world.actuator = replace(world.actuator, terraform=replace(world.actuator.terraform, pace=PATIENT))
     look = s3_states.release_dead_s3_lock
     released = []
 
     async def look_too_early(ec2: Ec2, bucket: s3_states.StateBucket, state_key: str) -> bool:
         released.append(await look(ec2, bucket, state_key))
-        if not released[-1]:
+        if released[-2:] != [True, True]:
             states.lock(s3_states.workspace_of(state_key), f"{getpass.getuser()}@{socket.gethostname()}")
         return released[-1]
 
@@ -116,5 +119,7 @@ async def test_a_lock_of_our_own_that_terraform_meets_calls_nobody(
     await world.plan_vms(1)  # in a state that is there by now, of which Terraform says it in other words
     await world.settle()
     assert len(await world.running()) == 2
-    assert released == [False, True] * 3
+    told = "".join("released " if one else "looked " for one in released)
+    # On a busy machine answers are lost by themselves, too.
+    assert re.fullmatch("(looked released released (released )?){3}", told)
     assert {run["outcome"] for run in await world.runs()} == {"succeeded"}
