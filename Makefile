@@ -25,7 +25,7 @@ up: setup ## a whole lab on this machine, at http://127.0.0.1:5000 (options: mak
 	@$(RUN)/lablink up $(ARGS)
 
 test: setup ## all tests
-	@$(MAKE) --no-print-directory --jobs --output-sync lint types imports browser
+	@$(MAKE) --no-print-directory --jobs lint types imports browser
 	@$(RUN)/pytest -n 4 --dist worksteal --ignore tests/browser  # most of them wait for processes
 
 check: setup lint types imports ## the fast part: format, lint, types, import rules, unit, property, scenarios
