@@ -362,7 +362,8 @@ async def test_a_database_that_stays_away_for_a_lifetime_costs_the_lease_and_its
                 await until(lambda: not candidate.leads)
                 server = await to_thread.run_sync(postgres.start, tmp_path / "pg")
                 await until(lambda: candidate.leads)
-                assert candidate.terms[1].token == candidate.terms[0].token + 1
+                # Not always the next one: a lease whose taking was answered too late is taken again.
+                assert candidate.terms[1].token > candidate.terms[0].token
     finally:
         await to_thread.run_sync(server.stop)
 
