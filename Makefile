@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE # each of some thousand processes would compile its modules again
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check format lint types imports browser bless alerts bench bench-quick package lambda image manual prove sbom audit lock clean
+.PHONY: help setup up test check format lint types imports browser others bless alerts bench bench-quick package lambda image manual prove sbom audit lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -25,8 +25,7 @@ up: setup ## a whole lab on this machine, at http://127.0.0.1:5000 (options: mak
 	@$(RUN)/lablink up $(ARGS)
 
 test: setup ## all tests
-	@$(MAKE) --no-print-directory --jobs lint types imports browser
-	@$(RUN)/pytest -n 4 --dist worksteal --ignore tests/browser  # most of them wait for processes
+	@$(MAKE) --no-print-directory --jobs lint types imports browser others
 
 check: setup lint types imports ## the fast part: format, lint, types, import rules, unit, property, scenarios
 	@$(RUN)/pytest tests/unit tests/property tests/scenarios
@@ -48,6 +47,9 @@ imports: setup
 
 browser: setup
 	@$(RUN)/pytest tests/browser  # one lab and one browser for all of them
+
+others: setup
+	@$(RUN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/browser  # half of the time they wait for processes
 
 bless: setup ## rewrite what the scenarios expect; review reads the difference
 	@$(RUN)/python -m tests.scenarios.bless

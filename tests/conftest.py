@@ -12,6 +12,17 @@ from sandbox import postgres
 from store.migrate import migrate
 
 _numbers = count(1)
+_LONGEST = ("simulation", "nemesis", "infrastructure", "system", "terraform", "property")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The folders with the longest tests first: of several workers, none is left with one of them when the others are done."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return _LONGEST.index(folder) if folder in _LONGEST else len(_LONGEST)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What a reader types before there is a LabLink: `make`, and what has to be installed; as the manual has it, with settings by environment."""
 
 import os
-import re
 import shutil
 import signal
 import sys
@@ -66,8 +65,9 @@ def test_make_check_and_make_test_call_every_checker(tmp_path: Path) -> None:
     for lines in said:
         assert sorted(line for line in lines if line in always) == always
     assert said[0][-1] == "pytest tests/unit tests/property tests/scenarios"
-    assert re.match(r"pytest -n \d --dist worksteal --ignore tests/browser\b", said[1][-1])
-    assert "pytest tests/browser" in said[1][:-1]
+    assert "pytest tests/browser" in said[1]
+    others = [line for line in said[1] if line.startswith("pytest -n ")]
+    assert [line.partition("--ignore ")[2].split()[0] for line in others] == ["tests/browser"]
 
 
 @pytest.mark.skipif(not (os.environ.get("CI") or shutil.which("apt-get")), reason="Debian's and Ubuntu's command")
