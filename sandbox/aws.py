@@ -123,6 +123,9 @@ def main() -> int:
     os.environ.clear()
     os.environ.update(environment)
     # Not before the environment is set: moto reads it when it is imported (and takes a second).
+    from sandbox.moto_import import import_ec2  # noqa: PLC0415
+
+    import_ec2()
     from sandbox.aws_server import serve  # noqa: PLC0415
 
     serve(listening, options.folder, options.region, options.parent, options.forget_seconds)
