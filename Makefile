@@ -49,7 +49,7 @@ browser: setup
 	@$(RUN)/pytest tests/browser  # one lab and one browser for all of them
 
 others: setup
-	@$(RUN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/browser  # half of the time they wait for processes
+	@$(RUN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/browser  # a file stays with one worker: its labs are opened once
 
 bless: setup ## rewrite what the scenarios expect; review reads the difference
 	@$(RUN)/python -m tests.scenarios.bless
