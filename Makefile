@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PIP    := $(RUN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE # each of some thousand processes would compile its modules again
 
 .DEFAULT_GOAL := help
@@ -17,8 +18,11 @@ $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "LabLink needs Python 3.11 or newer: make setup PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing what LabLink needs into $(VENV): some minutes, this once." >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@sed -n '/^pip==/,/[^\\]$$/p' requirements.txt > $(VENV)/pip.txt
+	@$(PIP) --require-hashes -r $(VENV)/pip.txt  # Python's own may be years old, and takes twice as long for the others
+	@$(PIP) --require-hashes --no-deps --no-compile -r requirements.txt
+	@$(RUN)/python -m compileall -q -j 0 $(VENV)/lib > $(VENV)/compileall.txt || true  # some packages bring files for other Pythons
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 up: setup ## a whole lab on this machine, at http://127.0.0.1:5000 (options: make up ARGS="--port 5001")
