@@ -17,7 +17,7 @@ from store.assignment import (
     read_open_pools,
     request_seats,
 )
-from store.db import Connection, Db, notify, pipelined_transaction
+from store.db import Connection, Db, notify, transaction
 from store.seat import lock_pool
 
 
@@ -42,7 +42,7 @@ class Desk:
         return [answers[n] for n in range(len(claims))]
 
     async def _ask_in_one(self, claims: Sequence[Claim]) -> dict[str, Assignment]:
-        async with pipelined_transaction(self._db) as conn:
+        async with transaction(self._db) as conn:
             for pool in sorted(await _pools_of(conn, claims)):
                 await lock_pool(conn, pool)
             made = await request_seats(conn, claims)

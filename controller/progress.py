@@ -8,7 +8,7 @@ from typing import Any
 from controller.errors import HOST, Failure, read_failures
 from store.actuation import Created, record_created
 from store.db import Connection
-from store.event import TERRAFORM, write_event
+from store.event import TERRAFORM, write_events
 
 WORDS = {"create": ("Creating", "Created"), "delete": ("Deleting", "Deleted"), "import": ("Importing", "Imported")}
 FAILED = {"create": "CreateFailed", "delete": "DeleteFailed", "import": "ImportFailed"}
@@ -64,11 +64,10 @@ class Progress:
     async def write(self, conn: Connection) -> tuple[int, int]:
         """How much was written, for `forget` once that is committed: what came to nothing is written by the next call."""
         events, created = list(self._events), list(self._created)
-        async with conn.pipeline():
-            for subject, reason, text in events:
-                await write_event(conn, TERRAFORM, subject, reason, text, {"run": self.run_id, "pool": self.pool})
-            if created:
-                await record_created(conn, created)
+        if events:
+            await write_events(conn, TERRAFORM, events, {"run": self.run_id, "pool": self.pool})
+        if created:
+            await record_created(conn, created)
         return len(events), len(created)
 
     def forget(self, written: tuple[int, int]) -> None:

@@ -106,7 +106,7 @@ SET_UP = "SET TIME ZONE 'UTC'; SET idle_in_transaction_session_timeout = '8s'; S
 async def _set_up(conn: Connection) -> None:
     """Instants come back in UTC, wherever the server is. Locks of a process that stands still, or whose host is gone, do not
     outlive its lease: PostgreSQL ends a transaction in which nothing has happened for that long, and a statement that we would
-    leave to itself soon."""
+    leave to itself soon. Neither limit counts while it waits for the next statement of a pipeline, so nobody uses that mode."""
     with anyio.fail_after(CHECK_S):
         await conn.execute(SET_UP)
 
@@ -116,25 +116,6 @@ async def transaction(db: Db) -> AsyncIterator[Connection]:
     """A connection inside a transaction of its own, committed at the end, rolled back on an error."""
     async with db.connection() as conn, conn.transaction():
         yield conn
-
-
-@asynccontextmanager
-async def pipelined_transaction(db: Db) -> AsyncIterator[Connection]:
-    """The same, in pipeline mode: a statement is sent without waiting for the end of the one before, until rows are fetched.
-
-    So a statement's error is raised where rows are fetched next, or at the end. BEGIN goes with the first statement, COMMIT with
-    the last: psycopg's own `transaction()` would wait for the server three times more.
-    """
-    async with db.connection() as conn:
-        try:
-            async with conn.pipeline():
-                await conn.execute("BEGIN")
-                yield conn
-                await conn.execute("COMMIT")
-        except BaseException:
-            if not conn.closed:
-                await conn.rollback()
-            raise
 
 
 @asynccontextmanager

@@ -10,14 +10,27 @@ from store.db import Connection, fetch, notify
 
 CHANNEL = "event"
 TERRAFORM = "terraform"  # the actor of each resource that it makes and ends
-INSERT = "INSERT INTO event (actor, subject, reason, message, detail) VALUES (%s, %s, %s, %s, %s)"
+INSERT = """
+INSERT INTO event (actor, subject, reason, message, detail)
+SELECT %(actor)s, e.subject, e.reason, e.message, %(detail)s
+  FROM unnest(%(subjects)s::text[], %(reasons)s::text[], %(messages)s::text[]) WITH ORDINALITY AS e (subject, reason, message, n) ORDER BY n
+"""
 
 
 async def write_event(
     conn: Connection, actor: str, subject: str, reason: str, message: str, detail: Mapping[str, Any] | None = None
 ) -> None:
     """Append one event in the caller's transaction and wake who follows them."""
-    await conn.execute(INSERT, (actor, subject, reason, message, Jsonb(dict(detail or {}))))
+    await write_events(conn, actor, [(subject, reason, message)], detail)
+
+
+async def write_events(
+    conn: Connection, actor: str, events: Sequence[tuple[str, str, str]], detail: Mapping[str, Any] | None = None
+) -> None:
+    """The same for several (subject, reason, message) with one detail, in their order."""
+    subjects, reasons, messages = ([event[part] for event in events] for part in range(3))
+    told = {"actor": actor, "subjects": subjects, "reasons": reasons, "messages": messages}
+    await conn.execute(INSERT, {**told, "detail": Jsonb(dict(detail or {}))})
     await notify(conn, CHANNEL)
 
 

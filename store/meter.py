@@ -1,4 +1,4 @@
-"""Figures of the whole lab for a monitor: people and their waits, starts, Terraform runs, who is up. Reads only, in one pipeline."""
+"""Figures of the whole lab for a monitor: people and their waits, starts, Terraform runs, who is up. Reads only, in one view."""
 
 from dataclasses import dataclass
 from typing import Any

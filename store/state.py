@@ -1,4 +1,4 @@
-"""Reads the whole world of a tick, desired and observed, in one REPEATABLE READ transaction of pipelined statements.
+"""Reads the whole world of a tick, desired and observed, in one REPEATABLE READ transaction.
 
 Called by the controller's loop, and by the API for previews; writes nothing.
 """
@@ -14,7 +14,7 @@ from schemas.snapshot import Listing, Snapshot
 from schemas.vm import Instance, Vm
 from store.approval import OF_NEWEST
 from store.course import ATTENDANCE, STARTS
-from store.db import Connection, Db
+from store.db import Connection, Db, fetch
 from store.desired import parse_document
 from store.facts import ASKED, GIVEN_UP
 from store.usage import PRICES, USAGE_FOR_BUDGET
@@ -108,9 +108,8 @@ READS = {
 
 async def read_snapshot(db: Db, observation: Observation) -> Snapshot | None:
     """The world at one instant of the database's clock, or None while no desired version was ever accepted."""
-    async with db.connection() as conn, one_view(conn), conn.pipeline():
-        reads = {name: await conn.execute(sql) for name, sql in READS.items()}
-        rows = {name: await read.fetchall() for name, read in reads.items()}
+    async with db.connection() as conn, one_view(conn):
+        rows = {name: await fetch(conn, sql) for name, sql in READS.items()}
     if not rows["newest"]:
         return None
     (newest,) = rows["newest"]
