@@ -1,6 +1,6 @@
 """Whoever is stopped between two statements is seen to idle by PostgreSQL, whose limit then takes the locks back; in pipeline mode it sees nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -21,11 +21,13 @@ from tests.api.world import add_vms, declare
 
 pytestmark = pytest.mark.anyio
 
-UNSEEN = """
-SELECT count(*) FROM pg_stat_activity
- WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND state = 'active' AND wait_event = 'ClientRead'
+LOOK = """
+SELECT count(*) FILTER (WHERE state = 'active' AND wait_event = 'ClientRead') AS unseen,
+       count(*) FILTER (WHERE state = 'idle in transaction') AS idle
+  FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
 """
-IDLE = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+Looks = list[tuple[int, int]]
+"""How many open transactions PostgreSQL (waits for unseen, sees to idle), each time that a client has an answer."""
 NAMES = [f"lab-client-test-{n}" for n in range(3)]
 
 
@@ -39,28 +41,20 @@ async def db(dsn: str) -> AsyncIterator[Db]:
         yield db
 
 
-class Looks(list[tuple[int, int]]):
-    """How many of a database's sessions are (unseen in a transaction, idle in one), each time that a client has come to an answer."""
-
-    def __init__(self, dsn: str) -> None:
-        self._conn = psycopg.connect(dsn, autocommit=True)
-
-    def look(self) -> None:
-        (unseen,), (idle,) = (self._conn.execute(sql).fetchone() or (0,) for sql in (UNSEEN, IDLE))
-        self.append((unseen, idle))
-
-
 @pytest.fixture
-def looks(dsn: str, db: Db, monkeypatch: pytest.MonkeyPatch) -> Looks:
-    looks, wait = Looks(dsn), AsyncConnection.wait
+def looks(dsn: str, db: Db, monkeypatch: pytest.MonkeyPatch) -> Iterator[Looks]:
+    looks: Looks = []
+    wait = AsyncConnection.wait
+    with psycopg.connect(dsn, autocommit=True) as beside:
 
-    async def wait_and_look(conn: Connection, *told: Any, **more: Any) -> Any:
-        answer = await wait(conn, *told, **more)
-        looks.look()
-        return answer
+        async def wait_and_look(conn: Connection, *told: Any, **more: Any) -> Any:
+            answer = await wait(conn, *told, **more)
+            looks.extend(beside.execute(LOOK).fetchall())
+            return answer
 
-    monkeypatch.setattr(AsyncConnection, "wait", wait_and_look)
-    return looks
+        monkeypatch.setattr(AsyncConnection, "wait", wait_and_look)
+        yield looks
+        monkeypatch.undo()
 
 
 def check(looks: Looks) -> None:
